@@ -1,0 +1,1 @@
+"""Masswatch: mass Required assignments in Microsoft Intune, watched as a stream."""

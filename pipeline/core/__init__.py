@@ -1,0 +1,1 @@
+"""Decide with values only: no I/O, no clock, no log."""

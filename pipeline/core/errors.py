@@ -1,0 +1,35 @@
+"""The errors of Masswatch.
+
+    MasswatchError
+    ├── ConfigError         a setting or policy is wrong: exit code 3
+    ├── Unreachable         something we need does not answer: exit code 4
+    │   ├── BrokerUnavailable
+    │   └── StoreUnavailable
+    └── LostOwnership       another worker has taken this partition over, or may have
+
+Every text says where: what: what to do.
+"""
+
+
+class MasswatchError(Exception):
+    """Anything that Masswatch raises on purpose."""
+
+
+class ConfigError(MasswatchError):
+    """One or more settings are wrong; the text names them all, a line each."""
+
+
+class Unreachable(MasswatchError):
+    """Something that we need does not answer."""
+
+
+class BrokerUnavailable(Unreachable):
+    """Kafka does not answer, or did not confirm a delivery."""
+
+
+class StoreUnavailable(Unreachable):
+    """The fact store does not answer, or did not confirm every write."""
+
+
+class LostOwnership(MasswatchError):
+    """A transaction was fenced or its outcome is unknown: drop what was decided, start again."""

@@ -1,0 +1,110 @@
+"""What an evaluation says of one assignment: an alert, a withheld one, or nothing."""
+
+import hashlib
+import json
+import uuid
+from dataclasses import astuple, dataclass
+from enum import StrEnum
+from typing import Final
+
+from pipeline.core.event_time import EventTime
+from pipeline.core.model import (
+    Assignment,
+    AssignmentId,
+    Behavior,
+    Fact,
+    GraphRequest,
+    Risk,
+)
+from pipeline.core.policy import Reason, Severity
+
+DETECTION_ID: Final = "intune-mass-required-assignment"
+DETECTION_VERSION: Final = "1.0.0"
+DETECTION_TITLE: Final = "Risky admin makes an app Required for everybody in Intune"
+TECHNIQUES: Final = ("T1072",)
+
+_ALERT_IDS: Final = uuid.UUID("5b0a2c4e-7d19-5a63-9a0b-3f6a1f0e7c52")
+
+
+class Outcome(StrEnum):
+    """What follows from a verdict."""
+
+    ALERT = "alert"
+    WITHHELD = "withheld"
+    QUIET = "quiet"
+
+
+@dataclass(frozen=True, slots=True)
+class Withholding:
+    """A reason that held and does not count, and the policy entry that took it away."""
+
+    reason: Reason
+    entry: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """An assignment judged: what holds, what counts, and all of the evidence that was seen.
+
+    `assignment` is the earliest variant, then that of the lowest bytes. Evidence lists come the
+    latest first, at most 500 a kind; `evidence_truncated` tells whether there was more.
+    """
+
+    assignment: Assignment
+    variants: tuple[Assignment, ...]
+    target_types: tuple[str, ...]
+    split_signals: bool
+    reasons: tuple[Reason, ...]
+    withheld: tuple[Withholding, ...]
+    severity: Severity
+    risk: tuple[Risk, ...]
+    behaviors: tuple[Behavior, ...]
+    graph: tuple[GraphRequest, ...]
+    evidence_truncated: bool
+    ip_addresses: tuple[str, ...]
+    recommended_actions: tuple[str, ...]
+
+    @property
+    def outcome(self) -> Outcome:
+        """Tell what follows."""
+        if self.reasons:
+            return Outcome.ALERT
+        return Outcome.WITHHELD if self.withheld else Outcome.QUIET
+
+    @property
+    def alert_id(self) -> str:
+        """The id of the alert, the same for every revision, worker and run."""
+        return alert_id(self.assignment.id)
+
+    @property
+    def event_time(self) -> EventTime:
+        """When it happened: the earliest copy."""
+        return self.assignment.event_time
+
+    @property
+    def digest(self) -> str:
+        """What this verdict says, hashed: without where and when its records arrived."""
+        return _hash(_canonical((self.outcome, astuple(self))))
+
+
+def alert_id(of: AssignmentId) -> str:
+    """Return the UUIDv5 of tenant, detection and audit event; no text can forge another's."""
+    return str(uuid.uuid5(_ALERT_IDS, _canonical((of.tenant_id, DETECTION_ID, of.audit_event_id))))
+
+
+def fact_id(fact: Fact) -> str:
+    """Name a fact by a hash of its content: 16 hexadecimal digits."""
+    return _hash(canonical(fact))[:16]
+
+
+def canonical(fact: Fact) -> str:
+    """Write a fact as text, the same for equal facts and another for any other."""
+    return _canonical((type(fact).__name__, astuple(fact)))
+
+
+def _canonical(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"))
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,166 @@
+"""What the stages need from the world, by role. Each port states its promise, not its means."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from pipeline.core.event_time import EventTime
+from pipeline.core.model import (
+    Assignment,
+    AssignmentId,
+    Evidence,
+    Fact,
+    Position,
+    Seen,
+)
+from pipeline.core.verdict import Verdict
+
+Headers = tuple[tuple[str, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A value that the sieve let through, whole, as Kafka has it."""
+
+    position: Position
+    value: bytes | None
+    key: bytes | None = None
+    headers: Headers = ()
+    timestamp_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A record nobody could use: the whole value, why, and which record of it (None: all)."""
+
+    candidate: Candidate
+    reason: str
+    index: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Dossier:
+    """What the store knows of one assignment: its variants and whatever may be its evidence."""
+
+    id: AssignmentId
+    variants: tuple[Seen[Assignment], ...]
+    evidence: tuple[Seen[Evidence], ...]
+
+
+class FactStore(Protocol):
+    """Facts of every tenant, kept for the retention of the policy from their last writing.
+
+    Every method raises `StoreUnavailable` when the store does not answer or does not confirm
+    all of it; the call may then be repeated whole.
+    """
+
+    async def add(self, facts: Sequence[Seen[Fact]]) -> None:
+        """Keep the facts; on return they are seen by every later read of any worker.
+
+        Adding a fact again changes nothing but its life, and the first position stays.
+        """
+        ...
+
+    async def touched(self, facts: Sequence[Fact]) -> frozenset[AssignmentId]:
+        """Return the stored assignments whose window holds one of the facts, by a shared key.
+
+        An assignment touches itself. May return too many, never too few. The assignments
+        returned are kept as long as if they had been written now.
+        """
+        ...
+
+    async def dossiers(self, ids: Sequence[AssignmentId]) -> list[Dossier]:
+        """Return, in the order asked, all variants and all facts that share a key with one.
+
+        An unknown assignment has a dossier without variants. Evidence may be too much (other
+        times, other spellings), never too little; no fact stands twice.
+        """
+        ...
+
+    def assignments(self) -> AsyncIterator[AssignmentId]:
+        """Iterate over every assignment stored; one may come more than once."""
+        ...
+
+    async def close(self) -> None:
+        """Give back what the store holds open."""
+        ...
+
+
+class RequestSink(Protocol):
+    """Where evaluation requests go."""
+
+    async def send(self, ids: Sequence[AssignmentId]) -> None:
+        """Ask for evaluations; on return the requests are durable.
+
+        Raises:
+            BrokerUnavailable: not all were confirmed; sending all again does no harm.
+        """
+        ...
+
+
+class DeadLetterSink(Protocol):
+    """Where dead letters go: the topic named like the record's own with `.dlq` behind it."""
+
+    async def send(self, letters: Sequence[DeadLetter]) -> None:
+        """Keep the letters; on return they are durable.
+
+        Raises:
+            BrokerUnavailable: not all were confirmed; sending all again does no harm.
+        """
+        ...
+
+
+class Status(StrEnum):
+    """What a revision says of its alert."""
+
+    ACTIVE = "active"
+    WITHDRAWN = "withdrawn"
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """One version of an alert, as it is published.
+
+    `sources` gives, for the id of each variant and each piece of evidence, where it was first
+    seen; `detected_at` is when this revision was made.
+    """
+
+    verdict: Verdict
+    number: int
+    status: Status
+    detected_at: EventTime
+    sources: tuple[tuple[str, Position], ...]
+    policy_digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What the last revision of an alert said."""
+
+    number: int
+    status: Status
+    digest: str
+    evidence: tuple[Seen[Evidence], ...]
+    evidence_truncated: bool = False
+
+
+class AlertLog(Protocol):
+    """The alerts of one partition, in the hands of its one writer."""
+
+    def last(self, alert_id: str) -> Published | None:
+        """Return the last revision of an alert, of whichever writer, or None."""
+        ...
+
+    async def publish(self, revisions: Sequence[Revision]) -> None:
+        """Publish all of the revisions or none; afterwards `last` returns them.
+
+        Raises:
+            LostOwnership: another writer may have taken over, or the outcome is unknown. This
+                log is of no use any more; decide again after a new take-over.
+        """
+        ...
+
+
+Ready = Callable[[], Awaitable[bool]]
+"""Waits until effects are allowed; false when the batch in hand is no longer ours to finish."""

@@ -1,0 +1,1 @@
+"""Turn the bytes of the sources into facts."""

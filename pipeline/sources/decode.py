@@ -1,0 +1,170 @@
+"""A value of a source topic, taken apart: every record of it, classified by content."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final
+
+from pipeline.core.event_time import EventTime, parse_event_time
+from pipeline.core.evidence import Matching
+from pipeline.sources.defender import decode_behavior, decode_identity, event_time_of_row
+from pipeline.sources.graph import decode_graph
+from pipeline.sources.intune import decode_audit
+from pipeline.sources.outcome import Decoded, Ignored, Malformed, Record, Why
+from pipeline.sources.reading import Json, NotJsonError, Row, nested, read_json, text_of
+from pipeline.sources.tenant import Owner, owner_of_record, owner_of_row
+
+_NOT_AN_OBJECT: Final = "not an object"
+_GRAPH_ACTIVITY: Final = "microsoftgraphactivitylogs"
+_AUDIT: Final = "auditlogs"
+_IDENTITY: Final = "advancedhunting-identityinfo"
+_BEHAVIOR: Final = "advancedhunting-behaviorentities"
+_GRAPH_AUDIT: Final = "advancedhunting-graphapiauditevents"
+_TABLES: Final = frozenset({_GRAPH_ACTIVITY, _IDENTITY, _BEHAVIOR, _GRAPH_AUDIT})
+_NOTHING: Final[Row] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Decoder:
+    """Decodes values of any source topic; tables and forms may be mixed in one.
+
+    Attributes:
+        matching: Repaired matching ignores Graph requests that are not about apps.
+        workspaces: Log Analytics workspace id (lower case) to tenant.
+    """
+
+    matching: Matching = Matching.REPAIRED
+    workspaces: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+    def __call__(self, value: bytes | None) -> list[Record]:
+        """Take a value apart; every record in it has exactly one outcome."""
+        if value is None or not value.strip():
+            return [Record(None, Ignored(Why.EMPTY))]
+        try:
+            documents = _documents(value)
+        except NotJsonError:
+            return [Record(None, Malformed("not JSON"))]
+        records = [one for document in documents for one in _records(document)]
+        if len(documents) == 1 and not _holds_many(documents[0]):
+            return [self._record(None, records[0])]
+        return [self._record(index, record) for index, record in enumerate(records)]
+
+    def _record(self, index: int | None, record: "Json | Malformed") -> Record:
+        if isinstance(record, Malformed):
+            return Record(index, record)
+        if not isinstance(record, dict):
+            return Record(index, Malformed(_NOT_AN_OBJECT))
+        category = text_of(record.get("category")).lower()
+        if category == _AUDIT:
+            return Record(index, decode_audit(record, owner_of_record(record, _NOTHING)))
+        if category in _TABLES or (not category and "properties" in record):
+            return Record(index, self._diagnostic(record, category))
+        if category:
+            return Record(index, Ignored(Why.OTHER_CATEGORY))
+        owner = owner_of_row(record, self.workspaces)
+        decoded = self._row(record, owner)
+        is_fact = not isinstance(decoded, Ignored | Malformed)
+        return Record(index, decoded, owner.unmapped_workspace if is_fact else "")
+
+    def _diagnostic(self, record: Row, category: str) -> Decoded:
+        """Decode a record whose columns are in `properties`, by category, else by shape."""
+        if not category and _names_an_operation(record):
+            return decode_audit(record, owner_of_record(record, _NOTHING))
+        try:
+            properties = nested(record.get("properties"))
+        except NotJsonError:
+            is_ours = category in _TABLES
+            return Malformed("properties: not JSON") if is_ours else Ignored(Why.UNKNOWN_SHAPE)
+        if not isinstance(properties, dict):
+            return Ignored(Why.UNKNOWN_SHAPE)
+        owner = owner_of_record(record, properties)
+        match category or _table_of(properties):
+            case t if t == _IDENTITY:
+                return decode_identity(properties, owner)
+            case t if t == _BEHAVIOR:
+                return decode_behavior(properties, owner)
+            case t if t == _GRAPH_AUDIT:
+                return self._graph(properties, owner, event_time_of_row(properties))
+            case t if t == _GRAPH_ACTIVITY:
+                caller = {"callerIpAddress": record.get("callerIpAddress"), **properties}
+                return self._graph(caller, owner, _activity_time(record, properties))
+            case _:
+                return Ignored(Why.UNKNOWN_SHAPE)
+
+    def _row(self, row: Row, owner: Owner) -> Decoded:
+        """Decode a bare row of advanced hunting or Log Analytics, by its shape."""
+        if "OperationName" in row and "Properties" in row:
+            return decode_audit(row, owner)
+        match _table_of(row):
+            case t if t == _IDENTITY:
+                return decode_identity(row, owner)
+            case t if t == _BEHAVIOR:
+                return decode_behavior(row, owner)
+            case t if t in {_GRAPH_AUDIT, _GRAPH_ACTIVITY}:
+                return self._graph(row, owner, event_time_of_row(row))
+            case _:
+                return Ignored(Why.UNKNOWN_SHAPE)
+
+    def _graph(self, row: Row, owner: Owner, event_time: EventTime | None) -> Decoded:
+        return decode_graph(row, owner, event_time, self.matching)
+
+
+def _documents(value: bytes) -> "list[Json | Malformed]":
+    """Read a value as one JSON document, else as one a line.
+
+    Raises:
+        NotJsonError: it is neither.
+    """
+    try:
+        return [read_json(value)]
+    except NotJsonError:
+        lines = [line for line in value.split(b"\n") if line.strip()]
+        documents = [_line(line) for line in lines]
+        if not any(isinstance(one, dict | list) and one for one in documents):
+            raise
+        return documents
+
+
+def _line(line: bytes) -> "Json | Malformed":
+    try:
+        return read_json(line)
+    except NotJsonError:
+        return Malformed("not JSON")
+
+
+def _records(document: "Json | Malformed") -> "Iterator[Json | Malformed]":
+    """Yield the records of an envelope, of an array of envelopes or rows, or the one record."""
+    elements = document if isinstance(document, list) else [document]
+    for element in elements:
+        if not isinstance(element, dict) or "records" not in element:
+            yield element
+        elif isinstance(element["records"], list):
+            yield from element["records"]
+        else:
+            yield Malformed("records: not an array")
+
+
+def _holds_many(document: "Json | Malformed") -> bool:
+    return isinstance(document, list) or (
+        isinstance(document, dict) and isinstance(document.get("records"), list)
+    )
+
+
+def _names_an_operation(record: Row) -> bool:
+    return "MobileAppAssignment" in text_of(record.get("operationName"))
+
+
+def _table_of(row: Row) -> str:
+    """Name the table whose columns these are; "" when they are none of ours."""
+    if "BehaviorId" in row:
+        return _BEHAVIOR
+    if "RiskLevel" in row:
+        return _IDENTITY
+    if "ClientRequestId" in row:
+        return _GRAPH_AUDIT
+    return _GRAPH_ACTIVITY if "clientRequestId" in row else ""
+
+
+def _activity_time(record: Row, properties: Row) -> EventTime | None:
+    event_time = parse_event_time(properties.get("timeGenerated"))
+    return parse_event_time(record.get("time")) if event_time is None else event_time

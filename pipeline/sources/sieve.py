@@ -1,0 +1,50 @@
+r"""The byte test in front of decoding: which values can hold a fact at all.
+
+Every fact needs one of a few words, spelled exactly or in any case, in the bytes of its record. A
+JSON escape can spell a letter (`\u0041`), so a value with an escape of an ASCII letter is let
+through, too; a backslash can only be escaped by such an escape or by another backslash, so this
+also holds for JSON inside of a JSON text.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import hyperscan
+
+from pipeline.core.evidence import BEHAVIORS_THAT_COUNT, Matching
+
+_ESCAPED_LETTER: Final = rb"\\u00[4-7]"
+_AUDIT: Final = rb"MobileAppAssignment"
+_RISK: Final = rb'RiskLevel[\\"\s:nrtu0-9acdACD]*(?:[Hh][Ii][Gg][Hh]|[Mm][Ee][Dd][Ii][Uu][Mm])'
+_GRAPH_APPS: Final = rb"(?i)deviceAppManagement"
+_GRAPH_ANY: Final = rb"(?:C|c)lientRequestId"
+
+
+class Sieve:
+    """Finds decisive words in bytes in one pass over all of them.
+
+    Not for two threads at once: the engine's scratch space is this object's own.
+    """
+
+    def __init__(self, matching: Matching = Matching.REPAIRED) -> None:
+        graph = _GRAPH_APPS if matching is Matching.REPAIRED else _GRAPH_ANY
+        behaviors = (word.encode() for word in sorted(BEHAVIORS_THAT_COUNT))
+        words = (_AUDIT, _RISK, graph, _ESCAPED_LETTER, *behaviors)
+        self._words = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+        self._words.compile(expressions=words, elements=len(words))
+        self._spots: list[int] = []
+
+    def spots(self, data: bytes | memoryview) -> Sequence[int]:
+        """Return the end offset of every decisive word in the data, ascending."""
+        self._spots.clear()
+        self._words.scan(data, match_event_handler=self._found)
+        return self._spots.copy()
+
+    def admits(self, value: bytes) -> bool:
+        """Tell whether a value may hold a fact; what is refused holds none."""
+        self._spots.clear()
+        self._words.scan(value, match_event_handler=self._found)
+        return bool(self._spots)
+
+    def _found(self, _word: int, _first: int, end: int, _flags: int, _context: object) -> None:
+        self._spots.append(end)

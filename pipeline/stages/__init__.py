@@ -1,0 +1,1 @@
+"""The use cases between two topics: observe facts, evaluate assignments."""

@@ -1,0 +1,146 @@
+"""Evaluate: requests become verdicts, and verdicts that say something new become revisions."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from pipeline.core.event_time import EventTime
+from pipeline.core.evaluate import evaluate
+from pipeline.core.model import AssignmentId, Evidence, Fact, Position, Seen
+from pipeline.core.policy import Policy
+from pipeline.core.verdict import Outcome, Verdict, alert_id, fact_id
+from pipeline.ports import (
+    AlertLog,
+    Dossier,
+    FactStore,
+    Published,
+    Ready,
+    Revision,
+    Status,
+)
+from pipeline.stages.counts import EvaluateCounts
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    verdict: Verdict
+    revision: Revision | None
+
+
+class Evaluate:
+    """Handles the requests of one batch; calling it again with the same does no harm."""
+
+    def __init__(
+        self,
+        *,
+        facts: FactStore,
+        policy: Policy,
+        clock: Callable[[], EventTime],
+        counts: EvaluateCounts,
+    ) -> None:
+        self._facts = facts
+        self._policy = policy
+        self._policy_digest = policy.digest
+        self._clock = clock
+        self._counts = counts
+
+    async def __call__(self, ids: Sequence[AssignmentId], alerts: AlertLog, ready: Ready) -> bool:
+        """Judge what was asked for and publish what has changed, in one transaction.
+
+        Returns:
+            True when the batch may be acknowledged; false when it is no longer ours.
+
+        Raises:
+            StoreUnavailable: nothing was published; call again when the store is back.
+            LostOwnership: what was decided is void; the partition must be taken over anew.
+        """
+        if not await ready():
+            return False
+        coalesced = list(dict.fromkeys(ids))
+        dossiers = await self._facts.dossiers(coalesced)
+        judged = [self._judge(one, alerts) for one in dossiers if one.variants]
+        revisions = [one.revision for one in judged if one.revision is not None]
+        if revisions:
+            if not await ready():
+                return False
+            await alerts.publish(revisions)
+        self._report(judged, unknown=len(dossiers) - len(judged))
+        return True
+
+    def _judge(self, dossier: Dossier, alerts: AlertLog) -> _Judged:
+        last = alerts.last(alert_id(dossier.id))
+        evidence = _with_what_was_published(dossier, last)
+        verdict = evaluate(
+            [seen.fact for seen in dossier.variants],
+            [seen.fact for seen in evidence],
+            self._policy,
+            truncated_before=last is not None and last.evidence_truncated,
+        )
+        status = Status.ACTIVE if verdict.outcome is Outcome.ALERT else Status.WITHDRAWN
+        if _says_nothing_new(verdict, status, last):
+            return _Judged(verdict, None)
+        revision = Revision(
+            verdict=verdict,
+            number=1 if last is None else last.number + 1,
+            status=status,
+            detected_at=self._clock(),
+            sources=_sources(verdict, (*dossier.variants, *evidence)),
+            policy_digest=self._policy_digest,
+        )
+        return _Judged(verdict, revision)
+
+    def _report(self, judged: Sequence[_Judged], unknown: int) -> None:
+        for _ in range(unknown):
+            self._counts.unknown()
+        for one in judged:
+            verdict, revision = one.verdict, one.revision
+            self._counts.evaluated(verdict.outcome)
+            for withholding in verdict.withheld:
+                _log.info(
+                    "verdict.withheld",
+                    tenant_id=verdict.assignment.tenant_id,
+                    audit_event_id=verdict.assignment.audit_event_id,
+                    reason=withholding.reason,
+                    entry=withholding.entry,
+                )
+            if revision is not None:
+                self._counts.published(revision.status)
+                _log.info(
+                    "alert.published",
+                    alert_id=verdict.alert_id,
+                    revision=revision.number,
+                    status=revision.status,
+                    tenant_id=verdict.assignment.tenant_id,
+                    severity=verdict.severity,
+                    reasons=list(verdict.reasons),
+                )
+
+
+def _with_what_was_published(dossier: Dossier, last: Published | None) -> list[Seen[Evidence]]:
+    """Join what the store knows with what the last revision carries, so that it cannot shrink."""
+    known = {seen.fact: seen for seen in dossier.evidence}
+    for seen in () if last is None else last.evidence:
+        known[seen.fact] = seen
+    return list(known.values())
+
+
+def _says_nothing_new(verdict: Verdict, status: Status, last: Published | None) -> bool:
+    if last is None:
+        return status is not Status.ACTIVE
+    if last.status is Status.WITHDRAWN and status is Status.WITHDRAWN:
+        return True
+    return last.digest == verdict.digest
+
+
+def _sources(verdict: Verdict, seen: Sequence[Seen[Fact]]) -> tuple[tuple[str, Position], ...]:
+    where = {one.fact: one.position for one in seen}
+    carried: tuple[Fact, ...] = (
+        *verdict.variants,
+        *verdict.risk,
+        *verdict.behaviors,
+        *verdict.graph,
+    )
+    return tuple((fact_id(fact), where[fact]) for fact in carried)

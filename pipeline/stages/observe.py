@@ -1,0 +1,146 @@
+"""Observe: candidates of a source topic become facts, and ask for the evaluations they touch.
+
+The order of the steps is what makes results independent of the order of arrival: a fact is
+durable before anybody asks which assignments it touches, so whichever of two related facts comes
+second sees the first.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import assert_never
+
+import structlog
+
+from pipeline.core.event_time import EventTime, ticks
+from pipeline.core.model import Assignment, Behavior, Fact, GraphRequest, Position, Risk, Seen
+from pipeline.core.window import Windows
+from pipeline.ports import (
+    Candidate,
+    DeadLetter,
+    DeadLetterSink,
+    FactStore,
+    Ready,
+    RequestSink,
+)
+from pipeline.sources.outcome import Ignored, Malformed, Record
+from pipeline.stages.counts import ObserveCounts
+
+_log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class _Harvest:
+    facts: list[Seen[Fact]] = field(default_factory=list)
+    letters: list[DeadLetter] = field(default_factory=list)
+    ignored: list[tuple[str, Ignored]] = field(default_factory=list)
+    unmapped: int = 0
+    too_late: list[str] = field(default_factory=list)
+
+
+class Observe:
+    """Handles the candidates of one batch; calling it again with the same does no harm."""
+
+    def __init__(
+        self,
+        *,
+        facts: FactStore,
+        requests: RequestSink,
+        letters: DeadLetterSink,
+        decode: Callable[[bytes | None], list[Record]],
+        windows: Windows,
+        counts: ObserveCounts,
+    ) -> None:
+        self._facts = facts
+        self._requests = requests
+        self._letters = letters
+        self._decode = decode
+        self._lateness_ms = ticks(windows.lateness) // 10_000
+        self._counts = counts
+
+    async def __call__(self, candidates: Sequence[Candidate], ready: Ready) -> bool:
+        """Make everything that follows from the candidates durable.
+
+        Returns:
+            True when all of it is durable and the batch may be acknowledged; false when the batch
+            is no longer ours and must be dropped.
+
+        Raises:
+            StoreUnavailable: nothing is lost; call again when the store is back.
+            BrokerUnavailable: likewise.
+        """
+        harvest = self._harvest(candidates)
+        if harvest.facts:
+            if not await ready():
+                return False
+            await self._facts.add(harvest.facts)
+            touched = await self._facts.touched([seen.fact for seen in harvest.facts])
+            if not await ready():
+                return False
+            await self._requests.send(
+                sorted(touched, key=lambda one: (one.tenant_id, one.audit_event_id))
+            )
+        if harvest.letters:
+            if not await ready():
+                return False
+            await self._letters.send(harvest.letters)
+        self._report(harvest)
+        return True
+
+    def _harvest(self, candidates: Sequence[Candidate]) -> _Harvest:
+        harvest = _Harvest()
+        for candidate in candidates:
+            for record in self._decode(candidate.value):
+                self._sort(record, candidate, harvest)
+        return harvest
+
+    def _sort(self, record: Record, candidate: Candidate, harvest: _Harvest) -> None:
+        decoded, where = record.decoded, candidate.position
+        match decoded:
+            case Ignored():
+                harvest.ignored.append((where.topic, decoded))
+            case Malformed(reason):
+                harvest.letters.append(DeadLetter(candidate, reason, record.index))
+            case Assignment() | Risk() | Behavior() | GraphRequest():
+                position = Position(where.topic, where.partition, where.offset, record.index)
+                harvest.facts.append(Seen(decoded, position))
+                harvest.unmapped += bool(record.unmapped_workspace)
+                if self._is_too_late(decoded.event_time, candidate.timestamp_ms):
+                    harvest.too_late.append(kind_of(decoded))
+            case _:
+                assert_never(decoded)
+
+    def _is_too_late(self, event_time: EventTime, appended_ms: int) -> bool:
+        return appended_ms - event_time // 10_000 > self._lateness_ms
+
+    def _report(self, harvest: _Harvest) -> None:
+        for topic, ignored in harvest.ignored:
+            self._counts.ignored(topic, ignored.why)
+        for seen in harvest.facts:
+            self._counts.handled(seen.position.topic, kind_of(seen.fact))
+        for letter in harvest.letters:
+            self._counts.dead_lettered(letter.candidate.position.topic)
+            _log.warning(
+                "record.dead_lettered",
+                position=str(letter.candidate.position),
+                index=letter.index,
+                reason=letter.reason,
+            )
+        for _ in range(harvest.unmapped):
+            self._counts.unmapped_workspace()
+        for kind in harvest.too_late:
+            self._counts.too_late(kind)
+
+
+def kind_of(fact: Fact) -> str:
+    """Name the kind of a fact, as metrics and sources do."""
+    match fact:
+        case Assignment():
+            return "assignment"
+        case Risk():
+            return "risk"
+        case Behavior():
+            return "behavior"
+        case GraphRequest():
+            return "graph"
+        case _:
+            assert_never(fact)
