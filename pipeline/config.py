@@ -1,0 +1,206 @@
+"""Settings: what the environment says, checked all at once. The only reader of the environment."""
+
+import os
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Final, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from pipeline.core.errors import ConfigError
+from topics.catalogue import Sources
+
+PREFIX: Final = "MASSWATCH_"
+_MASKED: Final = "***"
+
+
+def _names(value: object) -> object:
+    return tuple(name.strip() for name in value.split(",")) if isinstance(value, str) else value
+
+
+def _seconds(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return timedelta(seconds=float(value))
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f'not a number of seconds: "{value}"') from error
+
+
+def _redis_url(value: object) -> object:
+    if isinstance(value, str) and urlsplit(value).scheme not in {"redis", "rediss", "unix"}:
+        raise ValueError(
+            f'no scheme in "{_without_password(value)}": write redis://localhost:6379/0'
+        )
+    return value
+
+
+def _without_password(url: str) -> str:
+    head, at, tail = url.rpartition("@")
+    return f"{_MASKED}{at}{tail}" if head else url
+
+
+Seconds = Annotated[timedelta, BeforeValidator(_seconds), Field(gt=timedelta())]
+TopicNames = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names), Field(min_length=1)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class SourceSettings(_Section):
+    """Topics of each source, separated by commas; a topic may mix tables."""
+
+    audit: TopicNames = Sources().audit
+    identity_info: TopicNames = Sources().identity_info
+    behavior_entities: TopicNames = Sources().behavior_entities
+    graph_activity: TopicNames = Sources().graph_activity
+
+
+class KafkaSettings(_Section):
+    """The Kafka cluster that holds every topic."""
+
+    bootstrap_servers: str = Field("127.0.0.1:9092", min_length=1)
+    application_id: str = Field(
+        "masswatch", min_length=1, description="prefix of consumer groups and transactional ids"
+    )
+    topics: SourceSettings = SourceSettings()
+    replication_factor: int = Field(
+        -1, ge=-1, description="of new topics; -1: the broker's default"
+    )
+    session_timeout: Seconds = timedelta(seconds=10)
+    fetch_max_bytes: int = Field(8 * 1024 * 1024, ge=1024)
+
+    @property
+    def sources(self) -> Sources:
+        """The names of the source topics."""
+        return Sources(**self.topics.model_dump())
+
+    def client(self) -> dict[str, str]:
+        """Return what every librdkafka client needs to find the cluster."""
+        return {"bootstrap.servers": self.bootstrap_servers}
+
+
+class RedisSettings(_Section):
+    """The Redis-compatible server that holds the facts."""
+
+    url: Annotated[str, BeforeValidator(_redis_url)] = Field("redis://127.0.0.1:6379/0", repr=False)
+    namespace: str = Field("mw1", min_length=1, description="prefix of every key")
+
+
+class HttpSettings(_Section):
+    """Where health, readiness and metrics are served."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(8080, ge=0, le=65535)
+
+
+class WorkerSettings(_Section):
+    """How patient a worker is."""
+
+    lease: Seconds = Field(timedelta(seconds=7), description="below the session time-out")
+    commit_interval: Seconds = timedelta(seconds=1)
+    stuck_after: Seconds = Field(
+        timedelta(seconds=30), description="a partition that does not advance ends the worker"
+    )
+    stop_within: Seconds = Field(timedelta(seconds=18), description="of SIGTERM, at the latest")
+
+
+class LogSettings(_Section):
+    """What the logs look like."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["json", "console"] = "json"
+
+
+class Settings(BaseSettings):
+    """Everything that the environment may set."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+    )
+
+    kafka: KafkaSettings = KafkaSettings()
+    redis: RedisSettings = RedisSettings()
+    http: HttpSettings = HttpSettings()
+    worker: WorkerSettings = WorkerSettings()
+    log: LogSettings = LogSettings()
+    policy_file: Path | None = None
+
+
+def load_settings() -> Settings:
+    """Read the settings from the environment.
+
+    Raises:
+        ConfigError: naming every setting that is wrong or unknown, a line each.
+    """
+    faults = [f"{name}: no such setting: see `masswatch settings`" for name in _unknown(os.environ)]
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        faults += [f"{_name_of(fault['loc'])}: {_says(fault['msg'])}" for fault in error.errors()]
+        raise ConfigError("\n".join(faults)) from None
+    if settings.worker.lease >= settings.kafka.session_timeout:
+        faults.append(
+            f"{PREFIX}WORKER__LEASE: not below the session time-out: "
+            f"set it under {settings.kafka.session_timeout.total_seconds():g} s"
+        )
+    if faults:
+        raise ConfigError("\n".join(faults))
+    return settings
+
+
+def is_set(name: str) -> bool:
+    """Tell whether the environment sets `MASSWATCH_<name>` to something."""
+    return bool(os.environ.get(PREFIX + name))
+
+
+def child_environment(settings: Mapping[str, str]) -> dict[str, str]:
+    """Return this process's environment with some of Masswatch's settings replaced."""
+    return {**os.environ, **{PREFIX + name: value for name, value in settings.items()}}
+
+
+def every_setting() -> Iterator[tuple[str, str, str]]:
+    """Yield name, default and meaning of every setting."""
+    yield from _settings_of(Settings, PREFIX)
+
+
+def _settings_of(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, str, str]]:
+    for name, field in model.model_fields.items():
+        if isinstance(field.default, _Section):
+            yield from _settings_of(type(field.default), f"{prefix}{name.upper()}__")
+        else:
+            yield f"{prefix}{name.upper()}", _shown(field.default), field.description or ""
+
+
+def _shown(default: object) -> str:
+    match default:
+        case None:
+            return ""
+        case tuple():
+            return ",".join(default)
+        case timedelta():
+            return f"{default.total_seconds():g}"
+        case _:
+            return str(default)
+
+
+def _unknown(environment: Mapping[str, str]) -> list[str]:
+    known = {name for name, _, _ in every_setting()}
+    given = (name for name in environment if name.upper().startswith(PREFIX))
+    return sorted(name for name in given if name.upper() not in known)
+
+
+def _name_of(path: tuple[int | str, ...]) -> str:
+    return PREFIX + "__".join(str(part).upper() for part in path)
+
+
+def _says(message: str) -> str:
+    return message.removeprefix("Value error, ")
