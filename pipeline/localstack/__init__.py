@@ -1,0 +1,18 @@
+"""A real Kafka and a real Redis-compatible server as child processes, for tests and development.
+
+They need no Docker, root, Java, Maven or Redis on the machine: Java and Valkey come as wheels
+(the extra `stack`), Kafka's jars from Maven Central.
+"""
+
+from pipeline.localstack.stack import (
+    Addresses,
+    Health,
+    Server,
+    Stack,
+    Standing,
+    down,
+    status,
+    up,
+)
+
+__all__ = ["Addresses", "Health", "Server", "Stack", "Standing", "down", "status", "up"]
