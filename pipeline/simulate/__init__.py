@@ -1,0 +1,1 @@
+"""Traffic of many tenants that knows the alerts which must come of it."""
