@@ -1,8 +1,9 @@
 """The policy file: TOML that a provider writes, checked all at once, turned into a policy."""
 
+import contextlib
 import re
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import combinations
 from pathlib import Path
@@ -17,6 +18,7 @@ from pipeline.core.evidence import Matching
 from pipeline.core.policy import AllowEntry, Policy, Reason, Severities, Severity, TenantPolicy
 from pipeline.core.window import Window, Windows
 
+_LONGEST: Final = timedelta(days=3650)
 _SPAN: Final = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 
 
@@ -25,7 +27,13 @@ def _span(value: object) -> timedelta:
     if form is None:
         raise ValueError('not a span of time: write "14d", "48h" or "2h30m"')
     days, hours, minutes, seconds = (int(part or 0) for part in form.groups())
-    return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+    try:
+        span = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+    except OverflowError:
+        span = timedelta.max
+    if span > _LONGEST:
+        raise ValueError(f"longer than {_LONGEST.days}d: facts are kept in memory that long")
+    return span
 
 
 def _moment(value: object) -> datetime:
@@ -38,6 +46,13 @@ def _moment(value: object) -> datetime:
 
 def _lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
+
+
+def _without_twins(value: object) -> object:
+    names = [str(name).lower() for name in value] if isinstance(value, dict) else []
+    if twins := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"written twice, in two cases: {', '.join(twins)}: remove one")
+    return value
 
 
 Span = Annotated[timedelta, BeforeValidator(_span)]
@@ -112,8 +127,8 @@ class _File(_Part):
     severity: _SeverityPart = _SeverityPart()
     disabled_reasons: frozenset[Reason] = frozenset()
     allow: tuple[_AllowPart, ...] = ()
-    workspaces: dict[LowerText, LowerText] = {}
-    tenants: dict[LowerText, _TenantPart] = {}
+    workspaces: Annotated[dict[LowerText, LowerText], BeforeValidator(_without_twins)] = {}
+    tenants: Annotated[dict[LowerText, _TenantPart], BeforeValidator(_without_twins)] = {}
 
 
 _PARTNER_REASONS: Final = frozenset({Reason.DELEGATED_ADMIN})
@@ -148,11 +163,11 @@ def read_policy(content: dict[str, object], where: str) -> Policy:
         file = _File.model_validate(content)
     except ValidationError as error:
         faults = [f"{where}: {_place(fault['loc'])}: {_says(fault)}" for fault in error.errors()]
+        faults += _conflicts(_readable_entries(content), where)
         raise ConfigError("\n".join(faults)) from None
     entries = tuple(one.entry() for one in file.allow)
-    faults = [f"{where}: allow: {fault}" for fault in _conflicts(entries)]
-    if faults:
-        raise ConfigError("\n".join(faults))
+    if conflicts := _conflicts(entries, where):
+        raise ConfigError("\n".join(conflicts))
     severities = _severities(file.severity, Severities())
     return Policy(
         matching=file.matching,
@@ -179,13 +194,28 @@ def _tenant(part: _TenantPart, severities: Severities, file: _File) -> TenantPol
     return TenantPolicy(_severities(part.severity, severities), disabled)
 
 
-def _conflicts(entries: Sequence[AllowEntry]) -> Iterator[str]:
+def _readable_entries(content: dict[str, object]) -> list[AllowEntry]:
+    """Read those entries of a wrong file that are right in themselves: they may yet conflict."""
+    allow = content.get("allow")
+    entries = []
+    for part in allow if isinstance(allow, list) else ():
+        with contextlib.suppress(ValidationError):  # it has been named already
+            entries.append(_AllowPart.model_validate(part).entry())
+    return entries
+
+
+def _conflicts(entries: Sequence[AllowEntry], where: str) -> list[str]:
     """Say which entries stand in each other's way: of two that overlap, which one decided?"""
+    faults = []
     for one, other in combinations(entries, 2):
         if one.name == other.name:
-            yield f'"{one.name}": two entries of that name: rename one'
+            faults.append(f'{where}: allow: "{one.name}": two entries of that name: rename one')
         elif _overlap(one, other):
-            yield f'"{one.name}" and "{other.name}": overlap: join them or part their dates'
+            faults.append(
+                f'{where}: allow: "{one.name}" and "{other.name}": overlap: '
+                "join them or part their dates"
+            )
+    return faults
 
 
 def _overlap(one: AllowEntry, other: AllowEntry) -> bool:
@@ -206,6 +236,7 @@ def _says(fault: object) -> str:
         case {"type": "missing"}:
             return "missing: every entry needs it"
         case {"msg": str(message)}:
-            return message.removeprefix("Value error, ")
+            text = message.removeprefix("Value error, ")
+            return text[:1].lower() + text[1:]
         case _:
             return str(fault)

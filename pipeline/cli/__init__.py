@@ -3,13 +3,12 @@
 import sys
 from collections.abc import Sequence
 
-import click
 import typer
 
-from pipeline.cli import backtest, settings
+from pipeline.cli import backtest, demo, dev, settings, simulate, topics, worker
 from pipeline.core.errors import ConfigError, MasswatchError, Unreachable
 
-HOLDS_NOT, WRONG_USAGE, WRONG_CONFIGURATION, NOT_REACHABLE = 1, 2, 3, 4
+HOLDS_NOT, WRONG_CONFIGURATION, NOT_REACHABLE = 1, 3, 4  # 2, wrong usage, is typer's own
 
 app = typer.Typer(
     name="masswatch",
@@ -19,10 +18,16 @@ app = typer.Typer(
     "configuration, 4 broker or store not reachable.",
     no_args_is_help=True,
     add_completion=False,
+    rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
-app.command("settings")(settings.show)
+app.command("worker")(worker.worker)
+app.add_typer(topics.app, name="topics")
+app.command("simulate")(simulate.simulate)
 app.command("backtest")(backtest.backtest)
+app.command("demo")(demo.demo)
+app.add_typer(dev.app, name="dev")
+app.command("settings")(settings.show)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
@@ -35,16 +40,13 @@ def run(arguments: Sequence[str] | None = None) -> int:
         The exit code.
     """
     try:
-        returned = app(args=arguments, standalone_mode=False)
+        app(args=arguments)
     except MasswatchError as error:
         sys.stderr.write(f"{error}\n")
         return _exit_code(error)
-    except click.ClickException as error:
-        error.show()
-        return WRONG_USAGE
-    except (click.Abort, KeyboardInterrupt):
-        return 130
-    return returned if isinstance(returned, int) else 0
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else HOLDS_NOT
+    return 0
 
 
 def _exit_code(error: MasswatchError) -> int:

@@ -37,12 +37,7 @@ def start(folder: FolderOption = DEFAULT_FOLDER, output: OutputOption = Output.T
     died, on the same port. With both settings in the environment already, those servers are
     used and nothing is started.
     """
-    if is_set(KAFKA) and is_set(REDIS):
-        settings = load_settings()
-        _progress(f"{PREFIX}{KAFKA} and {PREFIX}{REDIS} are set: using those, starting nothing")
-        _print_addresses(Addresses(settings.kafka.bootstrap_servers, settings.redis.url), output)
-    else:
-        _print_addresses(up(folder, _progress), output)
+    _print_addresses(given_addresses() or up(folder, _progress), output)
 
 
 @app.command("status")
@@ -75,6 +70,15 @@ def end(
     down(folder, _progress, purge=purge)
     if output is Output.JSON:
         print_json([_as_json(each) for each in status(folder)])
+
+
+def given_addresses() -> Addresses | None:
+    """Return the Kafka and Redis that the environment names, when it names both; say so."""
+    if not (is_set(KAFKA) and is_set(REDIS)):
+        return None
+    settings = load_settings()
+    _progress(f"{PREFIX}{KAFKA} and {PREFIX}{REDIS} are set: using those, starting nothing")
+    return Addresses(settings.kafka.bootstrap_servers, settings.redis.url)
 
 
 def _print_addresses(addresses: Addresses, output: Output) -> None:

@@ -10,7 +10,6 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-
 _PIPE_WIDTH: Final = 240
 """A pipe has no edge at which a cell would have to be cut."""
 

@@ -30,7 +30,7 @@ from pipeline.simulate.simulation import DEFAULT_START, Plan, Simulation, genera
 from topics.catalogue import Sources
 
 
-def simulate(  # noqa: PLR0913, PLR0917 - one argument for each option
+def simulate(
     seed: Annotated[int, typer.Option(help="the same seed gives the same bytes")] = 1,
     tenants: Annotated[int, typer.Option(help="how many tenants, of unequal size", min=2)] = 24,
     events: Annotated[

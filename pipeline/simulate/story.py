@@ -142,7 +142,7 @@ def _late_risk(start: EventTime, seed: int) -> Scene:
     stage.step()
     stage.planting.risk(tenant, who, later(time, 25 * HOUR), "High")
     stage.step()
-    return stage.scene("an admin whose High risk arrives a day late")
+    return stage.scene("an admin in a rare country, whose High risk arrives a day late")
 
 
 def _values_of(deliveries: Sequence[Delivery]) -> Step:

@@ -1,7 +1,6 @@
 """IntuneAuditLogs: audit events that make an app Required for everybody."""
 
 import hashlib
-import json
 from collections.abc import Sequence
 from typing import Final
 
@@ -22,6 +21,7 @@ from pipeline.sources.reading import (
     Row,
     expanded,
     first_text,
+    json_text,
     nested,
     object_id,
     read_json,
@@ -155,5 +155,5 @@ def _list(value: Json) -> Sequence[Json]:
 
 def _derived_id(tenant: str, event_time: EventTime, *content: Json) -> str:
     """Name an event that has no id by its content, however its Properties were wrapped."""
-    text = json.dumps([tenant, event_time, *content], sort_keys=True, separators=(",", ":"))
+    text = json_text([tenant, event_time, *content])
     return f"no-id:{hashlib.sha256(text.encode()).hexdigest()[:32]}"

@@ -13,6 +13,8 @@ Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 Row = Mapping[str, Json]
 
 _LONE_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+_DEEPEST: Final = 100
+"""Levels that are written; a writer that recurses on all of them would end at the stack's end."""
 
 
 class NotJsonError(ValueError):
@@ -66,7 +68,25 @@ def text_of(value: Json) -> str:
         case bool():
             return "true" if value else "false"
         case _:
-            return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+            return json_text(value)
+
+
+def json_text(value: Json) -> str:
+    """Write JSON without blanks and with sorted keys; what lies deeper than 100 levels is cut.
+
+    Members of an object have no order in KQL, so two objects that differ in it alone are one.
+    """
+    return json.dumps(_cut(value), ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+
+
+def _cut(value: Json, levels: int = _DEEPEST) -> Json:
+    match value:
+        case list():
+            return [_cut(one, levels - 1) for one in value] if levels else None
+        case dict():
+            return {name: _cut(of, levels - 1) for name, of in value.items()} if levels else None
+        case _:
+            return value
 
 
 def first_text(row: Row, *columns: str) -> str:

@@ -2,18 +2,19 @@ r"""The byte test in front of decoding: which values can hold a fact at all.
 
 Every fact needs one of a few words, spelled exactly or in any case, in the bytes of its record. A
 JSON escape can spell a letter (`\u0041`), so a value with an escape of an ASCII letter is let
-through, too; a backslash can only be escaped by such an escape or by another backslash, so this
-also holds for JSON inside of a JSON text.
+through, too. In JSON inside of a JSON text such an escape may itself be spelled with escapes: its
+backslash, its `u` and its hexadecimal digits. So an escaped backslash (`\u005c`, among the letters)
+or digit (`\u0030`) counts like an escaped letter.
 """
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, cast
 
 import hyperscan
 
 from pipeline.core.evidence import BEHAVIORS_THAT_COUNT, Matching
 
-_ESCAPED_LETTER: Final = rb"\\u00[4-7]"
+_ESCAPED_LETTER: Final = rb"\\u00(?:[4-7]|3[0-9])"
 _AUDIT: Final = rb"MobileAppAssignment"
 _RISK: Final = rb'RiskLevel[\\"\s:nrtu0-9acdACD]*(?:[Hh][Ii][Gg][Hh]|[Mm][Ee][Dd][Ii][Uu][Mm])'
 _GRAPH_APPS: Final = rb"(?i)deviceAppManagement"
@@ -37,7 +38,8 @@ class Sieve:
     def spots(self, data: bytes | memoryview) -> Sequence[int]:
         """Return the end offset of every decisive word in the data, ascending."""
         self._spots.clear()
-        self._words.scan(data, match_event_handler=self._found)
+        any_buffer = cast("bytes", data)  # the engine's stub knows no buffer but bytes
+        self._words.scan(any_buffer, match_event_handler=self._found)
         return self._spots.copy()
 
     def admits(self, value: bytes) -> bool:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import structlog
 
-from pipeline.core.event_time import EventTime
 from pipeline.core.evaluate import evaluate
+from pipeline.core.event_time import EventTime
 from pipeline.core.model import AssignmentId, Evidence, Fact, Position, Seen
 from pipeline.core.policy import Policy
 from pipeline.core.verdict import Outcome, Verdict, alert_id, fact_id
@@ -115,7 +115,7 @@ class Evaluate:
                     status=revision.status,
                     tenant_id=verdict.assignment.tenant_id,
                     severity=verdict.severity,
-                    reasons=list(verdict.reasons),
+                    reasons=[str(reason) for reason in verdict.reasons],
                 )
 
 

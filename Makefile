@@ -1,0 +1,51 @@
+SHELL := /bin/bash
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format bench lock schemas clean
+
+help: ## show what there is
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+setup: .venv/ready ## make the virtual environment with everything in it
+
+.venv/ready: pyproject.toml requirements-dev.lock
+	python3 -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements-dev.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
+	touch $@
+
+demo: setup ## see it work: a local Kafka and Redis, two workers, a story, a crash, the sums
+	$(BIN)/masswatch demo
+
+test: setup ## run every test: unit, property, contract, integration, the quick part of chaos
+	$(BIN)/pytest --cov --cov-report=
+
+check: setup ## format, lint, types, layers, schemas
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy .
+	$(BIN)/lint-imports
+
+format: setup ## put the code into its form
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: setup ## measure: CPU per record against other ways, and latency
+	$(BIN)/python -m tests.bench
+
+schemas: setup ## export the JSON Schemas of what we publish into topics/schemas/
+	$(BIN)/python -m topics.schemas
+
+lock: setup ## pin what is installed, with hashes
+	$(BIN)/uv pip compile --quiet pyproject.toml --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --custom-compile-command 'make lock' \
+	  --output-file requirements.lock
+	$(BIN)/uv pip compile --quiet pyproject.toml --extra stack --group dev --universal \
+	  --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --custom-compile-command 'make lock' --constraint requirements.lock \
+	  --output-file requirements-dev.lock
+
+clean: ## stop a local stack of ours, remove what can be made again
+	[ ! -x $(BIN)/masswatch ] || $(BIN)/masswatch dev down --purge
+	rm -rf .venv .masswatch .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage

@@ -1,0 +1,279 @@
+"""Revisions of alerts to and from what `masswatch.alerts.v1` carries: JSON, CloudEvents headers."""
+
+from collections.abc import Iterator, Mapping
+from typing import Final, Literal, NamedTuple
+
+from pipeline.core.event_time import EventTime, format_event_time, parse_event_time
+from pipeline.core.evidence import is_nothing
+from pipeline.core.model import (
+    Assignment,
+    Behavior,
+    Evidence,
+    Fact,
+    GraphRequest,
+    Position,
+    Risk,
+    Seen,
+)
+from pipeline.core.verdict import (
+    DETECTION_ID,
+    DETECTION_TITLE,
+    DETECTION_VERSION,
+    TECHNIQUES,
+    Verdict,
+    fact_id,
+)
+from pipeline.ports import Headers, Published, Revision, Status
+from topics import alert as wire
+
+CE_TYPE: Final = "masswatch.alert.v1"
+CE_SOURCE: Final = "masswatch"
+
+
+class Encoded(NamedTuple):
+    """A revision as Kafka keeps it."""
+
+    key: bytes
+    value: bytes
+    headers: Headers
+
+
+def encode(revision: Revision) -> Encoded:
+    """Write a revision as key, value and headers.
+
+    Raises:
+        KeyError: `revision.sources` lacks a variant or a piece of evidence.
+    """
+    alert = to_alert(revision)
+    return Encoded(
+        key=alert.alert_id.encode(),
+        value=alert.model_dump_json().encode(),
+        headers=_headers(alert, revision.policy_digest),
+    )
+
+
+def decode(value: bytes) -> tuple[str, Published]:
+    """Read the alert id and what the next revision must know of this one.
+
+    Fields that a later version has added are passed over, so that a worker of this version can
+    take over from one of that.
+
+    Raises:
+        ValueError: the value is not an alert.
+    """
+    alert = wire.Alert.model_validate_json(value, extra="ignore")
+    try:
+        evidence = tuple(_evidence_of(alert))
+    except KeyError as missing:
+        raise ValueError(f"{alert.alert_id}: sources: nothing for fact {missing}") from missing
+    return alert.alert_id, Published(
+        number=alert.revision,
+        status=Status(alert.status),
+        digest=alert.digest,
+        evidence=evidence,
+        evidence_truncated=alert.evidence_truncated,
+    )
+
+
+def to_alert(revision: Revision) -> wire.Alert:
+    """Return what is published of a revision."""
+    verdict = revision.verdict
+    return wire.Alert(
+        alert_id=verdict.alert_id,
+        revision=revision.number,
+        status=revision.status.value,
+        tenant_id=verdict.assignment.tenant_id,
+        audit_event_id=verdict.assignment.audit_event_id,
+        detection=wire.Detection(
+            id=DETECTION_ID,
+            version=DETECTION_VERSION,
+            title=DETECTION_TITLE,
+            techniques=TECHNIQUES,
+        ),
+        severity=verdict.severity.value,
+        reasons=tuple(reason.value for reason in verdict.reasons),
+        withheld=tuple(
+            wire.Withheld(reason=one.reason.value, entry=one.entry) for one in verdict.withheld
+        ),
+        event_time=format_event_time(verdict.event_time),
+        detected_at=format_event_time(revision.detected_at),
+        actor=_actor(verdict.assignment),
+        assignment=_assignment(verdict),
+        evidence=wire.Evidence(
+            risk=tuple(map(_risk, verdict.risk)),
+            behaviors=tuple(map(_behavior, verdict.behaviors)),
+            graph=tuple(map(_graph, verdict.graph)),
+        ),
+        evidence_truncated=verdict.evidence_truncated,
+        ip_addresses=verdict.ip_addresses,
+        recommended_actions=verdict.recommended_actions,
+        sources=tuple(_sources(verdict, dict(revision.sources))),
+        digest=verdict.digest,
+    )
+
+
+def _headers(alert: wire.Alert, policy_digest: str) -> Headers:
+    texts = {
+        "ce_specversion": "1.0",
+        "ce_id": f"{alert.alert_id}.{alert.revision}",
+        "ce_source": CE_SOURCE,
+        "ce_type": CE_TYPE,
+        "ce_subject": alert.alert_id,
+        "ce_time": alert.detected_at,
+        "ce_tenantid": alert.tenant_id,
+        "content-type": "application/json",
+        "masswatch-policy": policy_digest,
+    }
+    return tuple((name, text.encode()) for name, text in texts.items())
+
+
+def _actor(assignment: Assignment) -> wire.Actor:
+    actor = assignment.actor
+    return wire.Actor(
+        upn=_upn(assignment),
+        object_id=actor.object_id,
+        is_delegated_admin=actor.is_delegated_admin,
+        partner_tenant_id=actor.partner_tenant_id,
+        application=actor.application_name or actor.application_id,
+    )
+
+
+def _upn(assignment: Assignment) -> str:
+    identity = "" if is_nothing(assignment.identity) else assignment.identity
+    actor_upn = "" if is_nothing(assignment.actor.upn) else assignment.actor.upn
+    return identity if "@" in identity else actor_upn or identity
+
+
+def _assignment(verdict: Verdict) -> wire.AssignmentDetails:
+    assignment = verdict.assignment
+    return wire.AssignmentDetails(
+        operation=assignment.operation,
+        target_types=verdict.target_types,
+        app=wire.App(name=assignment.app.name, object_id=assignment.app.object_id),
+        split_signals=verdict.split_signals,
+        correlation_id=assignment.correlation_id,
+    )
+
+
+def _risk(fact: Risk) -> wire.RiskEvidence:
+    return wire.RiskEvidence(
+        fact_id=fact_id(fact),
+        level=fact.level,
+        time=format_event_time(fact.event_time),
+        upn=fact.upn,
+        account_upn=fact.account_upn,
+        object_id=fact.object_id,
+    )
+
+
+def _behavior(fact: Behavior) -> wire.BehaviorEvidence:
+    return wire.BehaviorEvidence(
+        fact_id=fact_id(fact),
+        behavior_id=fact.behavior_id,
+        action_type=fact.action_type,
+        time=format_event_time(fact.event_time),
+        upn=fact.upn,
+        account_name=fact.account_name,
+        object_id=fact.object_id,
+    )
+
+
+def _graph(fact: GraphRequest) -> wire.GraphEvidence:
+    return wire.GraphEvidence(
+        fact_id=fact_id(fact),
+        time=format_event_time(fact.event_time),
+        client_request_id=fact.client_request_id,
+        request_id=fact.request_id,
+        ip_address=fact.ip_address,
+        method=fact.method,
+        uri=fact.uri,
+        status=fact.status,
+        user_id=fact.user_id,
+        application_id=fact.application_id,
+    )
+
+
+def _sources(verdict: Verdict, positions: Mapping[str, Position]) -> Iterator[wire.Source]:
+    kind: Literal["assignment", "risk", "behavior", "graph"]
+    facts: tuple[Fact, ...] = (
+        *verdict.variants,
+        *verdict.risk,
+        *verdict.behaviors,
+        *verdict.graph,
+    )
+    for fact in facts:
+        match fact:
+            case Assignment():
+                kind = "assignment"
+            case Risk():
+                kind = "risk"
+            case Behavior():
+                kind = "behavior"
+            case GraphRequest():
+                kind = "graph"
+        name = fact_id(fact)
+        position = positions[name]
+        yield wire.Source(
+            fact=kind,
+            fact_id=name,
+            topic=position.topic,
+            partition=position.partition,
+            offset=position.offset,
+            index=position.index,
+        )
+
+
+def _evidence_of(alert: wire.Alert) -> Iterator[Seen[Evidence]]:
+    positions = {
+        source.fact_id: Position(source.topic, source.partition, source.offset, source.index)
+        for source in alert.sources
+    }
+    tenant_id = alert.tenant_id
+    for risk in alert.evidence.risk:
+        yield Seen(
+            Risk(
+                tenant_id=tenant_id,
+                event_time=_event_time(risk.time),
+                level=risk.level,
+                upn=risk.upn,
+                account_upn=risk.account_upn,
+                object_id=risk.object_id,
+            ),
+            positions[risk.fact_id],
+        )
+    for behavior in alert.evidence.behaviors:
+        yield Seen(
+            Behavior(
+                tenant_id=tenant_id,
+                event_time=_event_time(behavior.time),
+                behavior_id=behavior.behavior_id,
+                action_type=behavior.action_type,
+                upn=behavior.upn,
+                account_name=behavior.account_name,
+                object_id=behavior.object_id,
+            ),
+            positions[behavior.fact_id],
+        )
+    for graph in alert.evidence.graph:
+        yield Seen(
+            GraphRequest(
+                tenant_id=tenant_id,
+                event_time=_event_time(graph.time),
+                client_request_id=graph.client_request_id,
+                request_id=graph.request_id,
+                ip_address=graph.ip_address,
+                method=graph.method,
+                uri=graph.uri,
+                status=graph.status,
+                user_id=graph.user_id,
+                application_id=graph.application_id,
+            ),
+            positions[graph.fact_id],
+        )
+
+
+def _event_time(text: str) -> EventTime:
+    event_time = parse_event_time(text)
+    if event_time is None:
+        raise ValueError(f"evidence: time: not an event time: {text!r}")
+    return event_time

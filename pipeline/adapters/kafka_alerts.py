@@ -1,0 +1,239 @@
+"""The alerts of one Kafka partition, in the hands of one fenced transactional writer."""
+
+import asyncio
+import time
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, Self
+
+import structlog
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    Producer,
+    TopicPartition,
+)
+
+from pipeline.adapters.alert_codec import Encoded, decode, encode
+from pipeline.core.errors import BrokerUnavailable, LostOwnership
+from pipeline.ports import Published, Revision
+from topics.catalogue import ALERTS
+
+RECORD_BYTES_AT_MOST: Final = 8 * 1024 * 1024
+"""An alert with 500 facts of each kind, before compression."""
+
+_TRANSACTION_SECONDS: Final = 10
+_COMMIT_SECONDS: Final = 12.0
+_SLICE_SECONDS: Final = 0.02
+_PRODUCER: Final = {
+    "acks": "all",
+    "enable.idempotence": "true",
+    "linger.ms": "1",
+    "compression.type": "zstd",  # as the topic, so that brokers need not compress again
+    "message.max.bytes": str(RECORD_BYTES_AT_MOST),
+    "transaction.timeout.ms": str(_TRANSACTION_SECONDS * 1000),
+    "log_level": "0",  # what matters comes back as an error
+}
+_CONSUMER: Final = {
+    "group.id": "masswatch-alerts-never-committed",
+    "enable.auto.commit": "false",
+    "enable.auto.offset.store": "false",
+    "isolation.level": "read_committed",
+    "enable.partition.eof": "true",
+    "fetch.wait.max.ms": "10",
+    "log_level": "0",
+}
+
+_TIMED_OUT: Final = KafkaError._TIMED_OUT  # noqa: SLF001 - librdkafka's name of a local error
+_PARTITION_EOF: Final = KafkaError._PARTITION_EOF  # noqa: SLF001 - the same
+
+_log = structlog.get_logger()
+
+
+class KafkaAlerts:
+    """One take-over of one alerts partition: opened once, of no use after the first error.
+
+    Opening fences every earlier owner, wherever it is; only then what was published is read.
+    """
+
+    def __init__(
+        self,
+        partition: TopicPartition,
+        producer: Producer,
+        memory: "_Memory",
+        executor: ThreadPoolExecutor,
+    ) -> None:
+        """For `open` alone."""
+        self._partition = partition
+        self._name = _name(partition)
+        self._producer: Producer | None = producer
+        self._memory = memory
+        self._executor = executor
+
+    @classmethod
+    async def open(
+        cls,
+        partition: int,
+        *,
+        client: Mapping[str, str],
+        application: str,
+        topic: str = ALERTS,
+        within: float = 30.0,
+    ) -> Self:
+        """Take a partition over.
+
+        Args:
+            partition: Of the alerts topic, and of the evaluations topic whose owner we are.
+            client: librdkafka's settings, `bootstrap.servers` among them.
+            application: With the partition, the transactional id: the same for all workers that
+                share the topic.
+            topic: The alerts topic.
+            within: Seconds that fencing and reading may take, each.
+
+        Raises:
+            BrokerUnavailable: the partition could not be fenced or read; try again.
+        """
+        ours = TopicPartition(topic, partition)
+        executor = ThreadPoolExecutor(1, thread_name_prefix=f"alerts-{partition}")
+        try:
+            producer, memory = await asyncio.get_running_loop().run_in_executor(
+                executor, _open, client, f"{application}-{partition}", ours, within
+            )
+        except KafkaException as error:
+            executor.shutdown(wait=False)
+            raise BrokerUnavailable(
+                f"{_name(ours)}: not taken over: {error.args[0].str()}: see whether it is up"
+            ) from error
+        except BaseException:
+            executor.shutdown(wait=False)
+            raise
+        _log.info("alerts.opened", partition=_name(ours), alerts=len(memory))
+        return cls(ours, producer, memory, executor)
+
+    def last(self, alert_id: str) -> Published | None:
+        """Return the last revision of an alert, of whichever writer, or None."""
+        return self._memory.last(alert_id)
+
+    async def publish(self, revisions: Sequence[Revision]) -> None:
+        """Publish all of the revisions or none, in one transaction; see `AlertLog`."""
+        encoded = [encode(revision) for revision in revisions]
+        producer = self._producer
+        if producer is None:
+            raise LostOwnership(f"{self._name}: already lost or closed: take it over again")
+        # Whatever interrupts us, the outcome is unknown; only a commit gives the producer back.
+        self._producer = None
+        transaction = asyncio.get_running_loop().run_in_executor(
+            self._executor, self._transact, producer, encoded
+        )
+        try:
+            await transaction
+        except (KafkaException, BufferError) as error:
+            self._drop(producer)
+            raise LostOwnership(f"{self._name}: {error}: take it over again") from error
+        except BaseException:
+            self._drop(producer)
+            raise
+        self._producer = producer
+        for one in encoded:
+            self._memory.keep(one.key, one.value)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether this log can publish, for all that is known here."""
+        return self._producer is not None
+
+    def close(self) -> None:
+        """Give the partition up; a transaction that is still open is aborted by the next owner."""
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            self._drop(producer)
+
+    def _transact(self, producer: Producer, encoded: Sequence[Encoded]) -> None:
+        producer.begin_transaction()
+        for one in encoded:
+            producer.produce(
+                self._partition.topic,
+                one.value,
+                one.key,
+                self._partition.partition,
+                headers=list(one.headers),
+            )
+        producer.commit_transaction(_COMMIT_SECONDS)
+
+    def _drop(self, producer: Producer) -> None:
+        """Let the executor's thread end the producer, as that may wait for the broker."""
+        self._executor.submit(producer.purge)
+        self._executor.shutdown(wait=False)
+
+
+class _Memory:
+    """What was published last, by alert id; large alerts are kept compressed.
+
+    Alerts are only taken apart when asked for: a take-over reads many and evaluates few.
+    """
+
+    _LARGE: Final = 4096
+
+    def __init__(self) -> None:
+        self._alerts: dict[bytes, bytes] = {}
+
+    def __len__(self) -> int:
+        return len(self._alerts)
+
+    def keep(self, key: bytes, value: bytes | None) -> None:
+        if value is None:
+            self._alerts.pop(key, None)
+        else:
+            self._alerts[key] = zlib.compress(value, 1) if len(value) > self._LARGE else value
+
+    def last(self, alert_id: str) -> Published | None:
+        kept = self._alerts.get(alert_id.encode())
+        if kept is None:
+            return None
+        _, published = decode(kept if kept.startswith(b"{") else zlib.decompress(kept))
+        return published
+
+
+def _open(
+    client: Mapping[str, str], transactional_id: str, partition: TopicPartition, within: float
+) -> tuple[Producer, _Memory]:
+    producer = Producer({**client, **_PRODUCER, "transactional.id": transactional_id})
+    producer.init_transactions(within)
+    memory = _Memory()
+    for message in _committed(client, partition, within):
+        memory.keep(message.key() or b"", message.value())
+    return producer, memory
+
+
+def _committed(
+    client: Mapping[str, str], partition: TopicPartition, within: float
+) -> Iterator[Message]:
+    """Yield what was committed before this call, from the first offset to the last stable one."""
+    deadline = time.monotonic() + within
+    consumer = Consumer({**client, **_CONSUMER})
+    try:
+        _, end = consumer.get_watermark_offsets(partition, within, cached=False)
+        consumer.assign([TopicPartition(partition.topic, partition.partition, OFFSET_BEGINNING)])
+        at = 0
+        while at < end:
+            if time.monotonic() > deadline:
+                raise KafkaException(KafkaError(_TIMED_OUT, f"read back to {at} of {end}"))
+            for message in consumer.consume(1000, _SLICE_SECONDS):
+                error, offset = message.error(), message.offset() or 0
+                if error is None:
+                    yield message
+                    at = offset + 1
+                elif error.code() == _PARTITION_EOF:
+                    at = offset
+                else:
+                    raise KafkaException(error)
+    finally:
+        consumer.close()
+
+
+def _name(partition: TopicPartition) -> str:
+    return f"{partition.topic}[{partition.partition}]"

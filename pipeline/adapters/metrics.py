@@ -1,0 +1,208 @@
+"""What a worker counts, as Prometheus reads it; no label names a tenant."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+)
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import generate_latest
+from prometheus_client.registry import Collector
+
+from pipeline.core.verdict import Outcome
+from pipeline.ports import Status
+from pipeline.sources.outcome import Why
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """How the values of one partition fared: fetched = sieved + opened (law 2).
+
+    `lag` is how many offsets are left to read; None when that is not known.
+    """
+
+    topic: str
+    partition: int
+    fetched: int
+    sieved: int
+    opened: int
+    lag: int | None
+
+
+class Metrics:
+    """All of a worker's metrics in one registry of its own; satisfies the stages' counts."""
+
+    def __init__(self, version: str) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self._registry = registry = CollectorRegistry()
+        self._ignored = Counter(
+            "masswatch_records_ignored",
+            "Records of opened values ignored by rule.",
+            ("topic", "why"),
+            registry=registry,
+        )
+        self._handled = Counter(
+            "masswatch_records_handled",
+            "Records of opened values that became a durable fact.",
+            ("topic", "kind"),
+            registry=registry,
+        )
+        self._dead_lettered = Counter(
+            "masswatch_records_dead_lettered",
+            "Records of opened values that went to the DLQ.",
+            ("topic",),
+            registry=registry,
+        )
+        self._unknown_workspaces = Counter(
+            "masswatch_unknown_workspaces",
+            "Facts whose tenant was taken from a workspace id that the policy does not map.",
+            registry=registry,
+        )
+        self._too_late = Counter(
+            "masswatch_records_too_late",
+            "Records appended more than the policy's lateness after their event time.",
+            ("kind",),
+            registry=registry,
+        )
+        self._evaluations = Counter(
+            "masswatch_evaluations", "Verdicts made.", ("outcome",), registry=registry
+        )
+        self._unknown_assignments = Counter(
+            "masswatch_evaluations_unknown",
+            "Evaluations asked for assignments that the store does not have (any more).",
+            registry=registry,
+        )
+        self._published = Counter(
+            "masswatch_alerts_published",
+            "Revisions published.",
+            ("status",),
+            registry=registry,
+        )
+        self._batches = Counter(
+            "masswatch_batches",
+            "Batches that agents have ended with.",
+            ("agent", "end"),
+            registry=registry,
+        )
+        self._batch_seconds = Histogram(
+            "masswatch_batch_seconds",
+            "From a batch's arrival at its agent to its acknowledgement, waits included.",
+            ("agent",),
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._waits = Counter(
+            "masswatch_waits",
+            "Times that a batch was held because something did not answer.",
+            ("agent", "on"),
+            registry=registry,
+        )
+        self._waiting = Gauge(
+            "masswatch_waiting",
+            "Whether an agent holds its batch because something does not answer.",
+            ("agent",),
+            registry=registry,
+        )
+        self._ownership_lost = Counter(
+            "masswatch_ownership_lost",
+            "Transactions that were fenced or whose outcome is unknown.",
+            registry=registry,
+        )
+        Gauge("masswatch_build_info", "Always 1.", ("version",), registry=registry).labels(
+            version
+        ).set(1)
+
+    def ignored(self, topic: str, why: Why) -> None:
+        """Count a record that was ignored by rule."""
+        self._ignored.labels(topic, why.value).inc()
+
+    def handled(self, topic: str, kind: str) -> None:
+        """Count a record that became a durable fact."""
+        self._handled.labels(topic, kind).inc()
+
+    def dead_lettered(self, topic: str) -> None:
+        """Count a record that is durable in the DLQ."""
+        self._dead_lettered.labels(topic).inc()
+
+    def unmapped_workspace(self) -> None:
+        """Count a fact whose tenant is a workspace id that the policy does not map."""
+        self._unknown_workspaces.inc()
+
+    def too_late(self, kind: str) -> None:
+        """Count a record that came later than the policy waits."""
+        self._too_late.labels(kind).inc()
+
+    def evaluated(self, outcome: Outcome) -> None:
+        """Count a verdict."""
+        self._evaluations.labels(outcome.value).inc()
+
+    def unknown(self) -> None:
+        """Count an evaluation of an assignment that the store does not have."""
+        self._unknown_assignments.inc()
+
+    def published(self, status: Status) -> None:
+        """Count a revision."""
+        self._published.labels(status.value).inc()
+
+    def batch_ended(self, agent: str, end: str, seconds: float) -> None:
+        """Count a batch: acknowledged, stale, or lost."""
+        self._batches.labels(agent, end).inc()
+        self._batch_seconds.labels(agent).observe(seconds)
+
+    def waited(self, agent: str, on: str) -> None:
+        """Count that a batch is held because of the store or the broker."""
+        self._waits.labels(agent, on).inc()
+        self._waiting.labels(agent).set(1)
+
+    def went_on(self, agent: str) -> None:
+        """Note that an agent is not, or no longer, waiting."""
+        self._waiting.labels(agent).set(0)
+
+    def ownership_lost(self) -> None:
+        """Count a transaction that was fenced or whose outcome is unknown."""
+        self._ownership_lost.inc()
+
+    def watch(self, values: Callable[[], Iterable[Values]]) -> None:
+        """Ask for the values of partitions whenever the metrics are read."""
+        self._registry.register(_ValuesCollector(values))
+
+    def text(self) -> bytes:
+        """Return all metrics in the text format, see `CONTENT_TYPE`."""
+        return generate_latest(self._registry)
+
+
+class _ValuesCollector(Collector):
+    def __init__(self, values: Callable[[], Iterable[Values]]) -> None:
+        self._values = values
+
+    def collect(self) -> Iterator[Metric]:
+        labels = ("topic", "partition")
+        fetched = CounterMetricFamily(
+            "masswatch_values_fetched", "Values fetched: sieved + opened.", labels=labels
+        )
+        sieved = CounterMetricFamily(
+            "masswatch_values_sieved", "Values dropped by the byte test.", labels=labels
+        )
+        opened = CounterMetricFamily(
+            "masswatch_values_opened", "Values handed to an agent.", labels=labels
+        )
+        lag = GaugeMetricFamily(
+            "masswatch_lag", "Offsets of a partition that are still to be read.", labels=labels
+        )
+        for one in self._values():
+            names = (one.topic, str(one.partition))
+            fetched.add_metric(names, one.fetched)
+            sieved.add_metric(names, one.sieved)
+            opened.add_metric(names, one.opened)
+            if one.lag is not None:
+                lag.add_metric(names, one.lag)
+        yield from (fetched, sieved, opened, lag)

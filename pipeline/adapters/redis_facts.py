@@ -1,0 +1,254 @@
+"""`FactStore` in Redis: hashes and sets of packed fields, spoken to in pipelines."""
+
+import math
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from datetime import timedelta
+from itertools import islice
+from typing import Any, Final, TypeVar
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from pipeline.adapters.packing import (
+    Entry,
+    pack,
+    pack_entry,
+    pack_name,
+    unpack,
+    unpack_entry,
+    unpack_name,
+)
+from pipeline.adapters.redis_client import unavailable, where
+from pipeline.adapters.redis_keys import Names, bucket_of
+from pipeline.core.errors import StoreUnavailable
+from pipeline.core.event_time import EventTime
+from pipeline.core.evidence import Key, KeyKind, keys_of, window_of
+from pipeline.core.model import (
+    Assignment,
+    AssignmentId,
+    Evidence,
+    Fact,
+    Seen,
+)
+from pipeline.core.window import Window, Windows
+from pipeline.ports import Dossier
+
+TOLERATED_LAG: Final = timedelta(days=3)
+"""How far a reader may be behind before a fact expires that it still needs."""
+
+COMMANDS_AT_ONCE: Final = 5_000
+"""What one pipeline carries at most, so that neither side buffers without bound."""
+
+NAMES_AT_ONCE: Final = 1_000
+"""How many keys a step of a scan looks at."""
+
+_Command = tuple[str | bytes | int, ...]
+_Unpacked = TypeVar("_Unpacked")
+
+
+class RedisFacts:
+    """Facts in one namespace of one Redis, or compatible, primary.
+
+    Evidence lies whole under each of its keys; assignments lie once, with an index under each of
+    their keys. Every key holds the event times of one bucket and expires when it was not written
+    for the retention of the policy and the tolerated lag. There are single-key commands only.
+
+    Args:
+        client: A client that returns bytes; `close` closes it.
+        namespace: What keeps this store apart from others on the server.
+        windows: The windows of the policy.
+    """
+
+    def __init__(self, client: Redis, namespace: str, windows: Windows) -> None:
+        self._client = client
+        self._names = Names(namespace)
+        self._windows = windows
+        self._kept_for = math.ceil((windows.retention + TOLERATED_LAG).total_seconds())
+
+    async def add(self, facts: Sequence[Seen[Fact]]) -> None:
+        """Keep the facts, in one round trip. See `FactStore`."""
+        commands = self._writes(facts)
+        replies = await self._call(commands)
+        for command, reply in zip(commands, replies, strict=True):
+            if command[0] == "EXPIRE" and not reply:
+                raise StoreUnavailable(
+                    f"{where(self._client)}: a key was gone as soon as it was written: "
+                    "find out who flushes or evicts, then write again"
+                )
+
+    async def touched(self, facts: Sequence[Fact]) -> frozenset[AssignmentId]:
+        """Return the assignments that the facts touch, in at most three round trips.
+
+        What is found is written once more, which renews it under all of its keys. See `FactStore`.
+        """
+        found: set[AssignmentId] = set()
+        asked: dict[str, list[tuple[str, EventTime, EventTime]]] = defaultdict(list)
+        for fact in facts:
+            if isinstance(fact, Assignment):
+                found.add(fact.id)
+                continue
+            first, last = _mirrored(fact, self._windows).around(fact.event_time)
+            for key in keys_of(fact):
+                for bucket in _buckets(first, last):
+                    name = self._names.index(fact.tenant_id, key, bucket)
+                    asked[name].append((fact.tenant_id, first, last))
+        replies = await self._call([("SMEMBERS", name) for name in asked])
+        for spans, members in zip(asked.values(), replies, strict=True):
+            for entry in self._readable(map(unpack_entry, members)):
+                found |= {
+                    AssignmentId(tenant_id, entry.audit_event_id)
+                    for tenant_id, first, last in spans
+                    if first <= entry.event_time <= last
+                }
+        variants = await self._variants(found)
+        await self.add([one for seen in variants.values() for one in seen])
+        return frozenset(found)
+
+    async def dossiers(self, ids: Sequence[AssignmentId]) -> list[Dossier]:
+        """Return what is known of assignments, in two round trips. See `FactStore`."""
+        variants = await self._variants(ids)
+        wanted = {of: dict(self._evidence_of(seen)) for of, seen in variants.items()}
+        all_wanted = {
+            name: (of.tenant_id, key.text)
+            for of, names in wanted.items()
+            for name, key in names.items()
+        }
+        replies = await self._call([("HGETALL", name) for name in all_wanted])
+        held: dict[str, list[Seen[Evidence]]] = {}
+        for (name, (tenant_id, near)), fields in zip(all_wanted.items(), replies, strict=True):
+            held[name] = _evidence(self._readable(unpack(fields, tenant_id, near)))
+        return [
+            Dossier(
+                id=of,
+                variants=tuple(variants[of]),
+                evidence=_merged(one for name in wanted[of] for one in held[name]),
+            )
+            for of in ids
+        ]
+
+    async def assignments(self) -> AsyncIterator[AssignmentId]:
+        """Iterate over every assignment stored, by scanning the server. See `FactStore`."""
+        try:
+            async for name in self._client.scan_iter(self._names.all_variants, NAMES_AT_ONCE):
+                of = self._names.assignment_of(name.decode())
+                if of is None:
+                    [fields] = await self._call([("HGETALL", name)])
+                    [of] = self._readable([unpack_name(fields)])
+                if of is not None:  # neither half written nor expired since
+                    yield of
+        except RedisError as error:
+            raise unavailable(self._client, error) from error
+
+    async def close(self) -> None:
+        """Close the client."""
+        await self._client.aclose()
+
+    def _writes(self, facts: Iterable[Seen[Fact]]) -> list[_Command]:
+        hashes: dict[str, dict[bytes, bytes]] = defaultdict(dict)
+        index: dict[str, dict[bytes, None]] = defaultdict(dict)
+        for seen in facts:
+            fact, bucket = seen.fact, bucket_of(seen.fact.event_time)
+            if isinstance(fact, Assignment):
+                for field, position in self._variant_fields(seen, fact.id).items():
+                    hashes[self._names.variants(fact.id)].setdefault(field, position)
+                entry = pack_entry(Entry(fact.event_time, fact.audit_event_id))
+                for key in keys_of(fact):
+                    index[self._names.index(fact.tenant_id, key, bucket)][entry] = None
+            else:
+                for key in keys_of(fact):
+                    fields = hashes[self._names.evidence(fact.tenant_id, key, bucket)]
+                    for field, position in pack(seen, key.text).items():
+                        fields.setdefault(field, position)
+        commands: list[_Command] = []
+        for name, fields in hashes.items():
+            commands += [("HSETNX", name, *item) for item in fields.items()]
+            commands.append(("EXPIRE", name, self._kept_for))
+        # After the variants, so that whoever finds an assignment in the index can read it.
+        for name, entries in index.items():
+            commands += [("SADD", name, *entries), ("EXPIRE", name, self._kept_for)]
+        return commands
+
+    def _variant_fields(self, seen: Seen[Fact], of: AssignmentId) -> dict[bytes, bytes]:
+        fields = pack(seen, _near(of))
+        if self._names.assignment_of(self._names.variants(of)) is None:
+            return pack_name(of) | fields
+        return fields
+
+    async def _variants(
+        self, ids: Iterable[AssignmentId]
+    ) -> dict[AssignmentId, list[Seen[Assignment]]]:
+        unique = list(dict.fromkeys(ids))
+        replies = await self._call([("HGETALL", self._names.variants(of)) for of in unique])
+        return {
+            of: [
+                Seen(seen.fact, seen.position)
+                for seen in self._readable(unpack(fields, of.tenant_id, _near(of)))
+                if isinstance(seen.fact, Assignment)
+            ]
+            for of, fields in zip(unique, replies, strict=True)
+        }
+
+    def _evidence_of(self, variants: Iterable[Seen[Assignment]]) -> Iterator[tuple[str, Key]]:
+        """Name where evidence of the variants may lie."""
+        for seen in variants:
+            for key in keys_of(seen.fact):
+                is_request = key.kind is KeyKind.REQUEST
+                window = self._windows.graph if is_request else self._windows.evidence
+                for bucket in _buckets(*window.around(seen.fact.event_time)):
+                    yield self._names.evidence(seen.fact.tenant_id, key, bucket), key
+
+    async def _call(self, commands: Iterable[_Command]) -> list[Any]:
+        """Send commands and return their replies, none of which is an error."""
+        replies: list[Any] = []
+        rest = iter(commands)
+        while chunk := list(islice(rest, COMMANDS_AT_ONCE)):
+            try:
+                async with self._client.pipeline(transaction=False) as pipe:
+                    for command in chunk:
+                        pipe.execute_command(*command)
+                    answered = await pipe.execute(raise_on_error=False)
+            except RedisError as error:
+                raise unavailable(self._client, error) from error
+            for reply in answered:
+                if isinstance(reply, Exception):
+                    raise unavailable(self._client, reply) from reply
+            replies += answered
+        return replies
+
+    def _readable(self, unpacked: Iterable[_Unpacked]) -> Iterator[_Unpacked]:
+        try:
+            yield from unpacked
+        except ValueError as error:
+            raise StoreUnavailable(
+                f"{where(self._client)}: {self._names.namespace}: holds what this version cannot "
+                f"read ({error}): rebuild into another namespace"
+            ) from error
+
+
+def _near(of: AssignmentId) -> str:
+    return of.audit_event_id.lower()
+
+
+def _mirrored(fact: Evidence, windows: Windows) -> Window:
+    return window_of(fact, windows).mirrored()
+
+
+def _buckets(first: EventTime, last: EventTime) -> range:
+    return range(bucket_of(first), bucket_of(last) + 1)
+
+
+def _evidence(facts: Iterable[Seen[Fact]]) -> list[Seen[Evidence]]:
+    return [
+        Seen(seen.fact, seen.position) for seen in facts if not isinstance(seen.fact, Assignment)
+    ]
+
+
+def _merged(facts: Iterable[Seen[Evidence]]) -> tuple[Seen[Evidence], ...]:
+    """Leave each fact once; of several positions the smallest, which every reader agrees on."""
+    merged: dict[Evidence, Seen[Evidence]] = {}
+    for seen in facts:
+        known = merged.get(seen.fact)
+        if known is None or seen.position < known.position:
+            merged[seen.fact] = seen
+    return tuple(merged.values())

@@ -1,0 +1,113 @@
+"""Workers, topics and the means to look at them, as one thing that is set up and taken down."""
+
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
+from datetime import timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from pipeline.adapters.alert_reader import AlertReader
+from pipeline.adapters.kafka_admin import apply
+from pipeline.adapters.kafka_groups import lag
+from pipeline.adapters.kafka_producer import KafkaProducer
+from pipeline.config import KafkaSettings
+from pipeline.demo.fleet import READY_WITHIN, Worker, until
+from pipeline.localstack import Addresses
+from topics.alert import Alert
+from topics.catalogue import EVALUATIONS, Sources, catalogue
+
+AGENTS: Final = ("audit", "identity_info", "behavior_entities", "graph_activity")
+
+
+class Rig:
+    """A pipeline on a Kafka and a Redis that have nothing else in them.
+
+    Args:
+        addresses: Where Kafka and Redis are.
+        folder: For the logs of the workers.
+        settings: More settings of the workers, without their prefix.
+    """
+
+    def __init__(
+        self, addresses: Addresses, folder: Path, settings: Mapping[str, str] | None = None
+    ) -> None:
+        self.client: Final = {"bootstrap.servers": addresses.bootstrap_servers}
+        self.workers: Final[list[Worker]] = []
+        self._folder = folder
+        self._settings = {
+            "KAFKA__BOOTSTRAP_SERVERS": addresses.bootstrap_servers,
+            "REDIS__URL": addresses.redis_url,
+            **(settings or {}),
+        }
+        self._application = self._settings.get(
+            "KAFKA__APPLICATION_ID", KafkaSettings().application_id
+        )
+        self._sources = Sources()
+        self._producer = KafkaProducer(self.client)
+        self._alerts: dict[str, Alert] = {}
+        self._open = ExitStack()
+
+    def __enter__(self) -> Self:
+        apply(catalogue(self._sources), self.client)
+        self._reader = self._open.enter_context(AlertReader(self.client))
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._open.close()
+        for worker in self.workers:
+            worker.stop()
+
+    def start_worker(self) -> Worker:
+        """Start one more worker; it may not be ready yet."""
+        worker = Worker(self._settings, self._folder / f"worker-{len(self.workers) + 1}.log")
+        self.workers.append(worker)
+        return worker
+
+    def wait_until_ready(self, *workers: Worker) -> None:
+        """Wait until workers say that they are ready."""
+        for worker in workers:
+            until(worker.is_ready, f"worker {worker.pid} ready", READY_WITHIN)
+
+    def send(self, values: Iterable[tuple[str, bytes]]) -> None:
+        """Send values to topics and wait until all are durable."""
+        for topic, value in values:
+            self._producer.send(topic, value)
+        self._producer.flush()
+
+    def is_settled(self) -> bool:
+        """Tell whether everything sent so far has been handled, down to the last evaluation."""
+        names = (
+            self._sources.audit,
+            self._sources.identity_info,
+            self._sources.behavior_entities,
+            self._sources.graph_activity,
+        )
+        observed = all(
+            lag(self.client, f"{self._application}.{agent}", topics) == 0
+            for agent, topics in zip(AGENTS, names, strict=True)
+        )
+        evaluations = f"{self._application}.evaluations"
+        return observed and lag(self.client, evaluations, [EVALUATIONS]) == 0
+
+    def new_alerts(self, within: timedelta = timedelta(seconds=0.2)) -> list[Alert]:
+        """Return the revisions that have come since the last call; wait a little for the first."""
+        return self._kept(self._reader.poll(within))
+
+    def alerts(self) -> dict[str, Alert]:
+        """Return the last revision of every alert, of all that is on the topic now."""
+        self._kept(self._reader.to_the_end())
+        return dict(self._alerts)
+
+    def known_alerts(self) -> list[Alert]:
+        """Return the last revision of every alert that has been read so far."""
+        return list(self._alerts.values())
+
+    def _kept(self, came: list[Alert]) -> list[Alert]:
+        self._alerts.update((alert.alert_id, alert) for alert in came)
+        return came

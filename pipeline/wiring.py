@@ -1,0 +1,173 @@
+"""The composition root: from settings to the parts of a worker. It also has the clock."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from importlib.metadata import PackageNotFoundError, version
+from typing import Final
+
+from pipeline.adapters.kafka_alerts import KafkaAlerts
+from pipeline.adapters.kafka_deliveries import Deliveries
+from pipeline.adapters.kafka_metadata import partition_counts
+from pipeline.adapters.kafka_sinks import KafkaDeadLetters, KafkaRequests
+from pipeline.adapters.metrics import Metrics
+from pipeline.adapters.redis_client import connect
+from pipeline.adapters.redis_facts import RedisFacts
+from pipeline.config import Settings
+from pipeline.core.errors import ConfigError
+from pipeline.core.event_time import EventTime, event_time_of
+from pipeline.core.policy import Policy
+from pipeline.policy_file import load_policy
+from pipeline.ports import DeadLetterSink, FactStore, RequestSink
+from pipeline.reader.settings import ReaderSettings
+from pipeline.sources.decode import Decoder
+from pipeline.sources.sieve import Sieve
+from pipeline.stages.evaluate import Evaluate
+from pipeline.stages.observe import Observe
+from topics.catalogue import ALERTS, EVALUATIONS, Sources, dlq_of
+
+_STOP_SHARE: Final = 2 / 3
+"""What of the time for a stop the readers may take; the rest is for what stops after them."""
+
+
+def clock() -> EventTime:
+    """Return the time that it is now."""
+    return event_time_of(datetime.now(UTC))
+
+
+@dataclass(frozen=True, slots=True)
+class SourceReading:
+    """What one source agent reads, as which member of which group, through which sieve."""
+
+    agent: str
+    topics: tuple[str, ...]
+    settings: ReaderSettings
+    sieve: Sieve
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a worker is made of."""
+
+    policy: Policy
+    facts: FactStore
+    requests: RequestSink
+    letters: DeadLetterSink
+    observe: Observe
+    evaluate: Evaluate
+    metrics: Metrics
+    sources: tuple[SourceReading, ...]
+    evaluations: ReaderSettings
+    deliveries: Deliveries
+    application: str
+    client: Mapping[str, str]
+
+    async def take_over(self, partition: int) -> KafkaAlerts:
+        """Become the one writer of a partition of the alerts; see `KafkaAlerts.open`."""
+        return await KafkaAlerts.open(partition, client=self.client, application=self.application)
+
+    async def close(self) -> None:
+        """Give back what the parts hold open."""
+        await self.deliveries.close()
+        await self.facts.close()
+
+
+def worker_parts(settings: Settings) -> Parts:
+    """Build the parts of a worker, after a look at the cluster; blocks.
+
+    Raises:
+        ConfigError: the policy is wrong, or topics do not exist or do not fit.
+        BrokerUnavailable: no broker answers.
+    """
+    policy = load_policy(settings.policy_file)
+    kafka = settings.kafka
+    client = kafka.client()
+    partitions = _check_topics(kafka.sources, partition_counts(client))
+    facts = RedisFacts(connect(settings.redis.url), settings.redis.namespace, policy.windows)
+    deliveries = Deliveries(client)
+    requests, letters = KafkaRequests(deliveries, partitions), KafkaDeadLetters(deliveries)
+    metrics = Metrics(_version())
+    return Parts(
+        policy=policy,
+        facts=facts,
+        requests=requests,
+        letters=letters,
+        observe=Observe(
+            facts=facts,
+            requests=requests,
+            letters=letters,
+            decode=Decoder(policy.matching, policy.workspaces),
+            windows=policy.windows,
+            counts=metrics,
+        ),
+        evaluate=Evaluate(facts=facts, policy=policy, clock=clock, counts=metrics),
+        metrics=metrics,
+        sources=tuple(
+            SourceReading(agent, topics, _reading(settings, agent), Sieve(policy.matching))
+            for agent, topics in _topics_of_agents(kafka.sources).items()
+        ),
+        evaluations=_reading(settings, "evaluations"),
+        deliveries=deliveries,
+        application=kafka.application_id,
+        client=client,
+    )
+
+
+def _version() -> str:
+    try:
+        return version("masswatch")
+    except PackageNotFoundError:  # run from a folder of sources
+        return "sources"
+
+
+def _check_topics(sources: Sources, counts: Mapping[str, int]) -> int:
+    """Return the partitions of the evaluations topic, if every topic is there and fits."""
+    read = (*sources.all, EVALUATIONS)
+    needed: Sequence[str] = (*read, *(dlq_of(name) for name in read), ALERTS)
+    faults = [
+        f"topic {name}: does not exist: run masswatch topics apply"
+        for name in needed
+        if name not in counts
+    ]
+    evaluations, alerts = counts.get(EVALUATIONS, 0), counts.get(ALERTS, 0)
+    if not faults and evaluations != alerts:
+        faults.append(
+            f"topic {EVALUATIONS}: {evaluations} partitions, where {ALERTS} has {alerts}: "
+            "create them alike: the owner of one writes the other"
+        )
+    if faults:
+        raise ConfigError("\n".join(faults))
+    return evaluations
+
+
+def _topics_of_agents(sources: Sources) -> dict[str, tuple[str, ...]]:
+    """Give every topic to one agent, the first that names it: records say themselves what they are.
+
+    Two agents on one topic would handle each of its records twice.
+    """
+    given: set[str] = set()
+    agents: dict[str, tuple[str, ...]] = {}
+    for agent, names in (
+        ("audit", sources.audit),
+        ("identity_info", sources.identity_info),
+        ("behavior_entities", sources.behavior_entities),
+        ("graph_activity", sources.graph_activity),
+    ):
+        ours = tuple(name for name in dict.fromkeys(names) if name not in given)
+        given.update(ours)
+        if ours:
+            agents[agent] = ours
+    return agents
+
+
+def _reading(settings: Settings, agent: str) -> ReaderSettings:
+    kafka, worker = settings.kafka, settings.worker
+    return ReaderSettings(
+        bootstrap_servers=kafka.bootstrap_servers,
+        group_id=f"{kafka.application_id}.{agent}",
+        session_timeout=kafka.session_timeout,
+        lease=worker.lease,
+        commit_interval=worker.commit_interval,
+        stop_timeout=min(timedelta(seconds=12), worker.stop_within * _STOP_SHARE),
+        fetch_max_bytes=kafka.fetch_max_bytes,
+    )

@@ -1,0 +1,190 @@
+"""What the worker relies on in Faust, and why nothing may escape an agent."""
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mode import Service
+
+from pipeline.reader.batch import RecordBatch
+from pipeline.worker.app import App, Handle, add_agent, make_app
+
+
+class NoClaim:
+    async def ready(self) -> bool:
+        return True
+
+    def done(self) -> None:
+        pass
+
+
+def a_batch(first: int) -> RecordBatch:
+    return RecordBatch("intune.audit.v1", 0, first, first, 1, (), NoClaim())
+
+
+def run(body: Callable[[App], Awaitable[None]]) -> None:
+    async def main() -> None:
+        app = make_app("contract")
+        await body(app)
+        await app.stop()
+
+    asyncio.run(main())
+
+
+class Seen(list[int]):
+    """What an agent has seen, and a way to wait for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._more = asyncio.Event()
+
+    def add(self, number: int) -> None:
+        self.append(number)
+        self._more.set()
+
+    async def becomes(self, expected: list[int]) -> None:
+        async with asyncio.timeout(5):
+            while self != expected:
+                self._more.clear()
+                await self._more.wait()
+
+
+def test_an_agent_gets_its_own_batches_in_order_and_one_at_a_time() -> None:
+    seen = {"audit": Seen(), "evaluations": Seen()}
+    running: set[str] = set()
+
+    def handler(name: str) -> Handle:
+        async def handle(batch: RecordBatch) -> None:
+            assert name not in running
+            running.add(name)
+            await asyncio.sleep(0.001)
+            running.discard(name)
+            seen[name].add(batch.first_offset)
+
+        return handle
+
+    async def body(app: App) -> None:
+        audit = add_agent(app, "audit", handler("audit"))
+        evaluations = add_agent(app, "evaluations", handler("evaluations"))
+        await app.start()
+        for number in range(20):
+            await audit(a_batch(number))
+            await evaluations(a_batch(100 + number))
+        await seen["audit"].becomes(list(range(20)))
+        await seen["evaluations"].becomes(list(range(100, 120)))
+
+    run(body)
+
+
+def test_the_app_connects_to_nothing_and_leaves_no_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise AssertionError("the app connects")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    datadirs: list[Path] = []
+
+    async def body(app: App) -> None:
+        async def handle(_: RecordBatch) -> None: ...
+
+        deliver = add_agent(app, "audit", handle)
+        await app.start()
+        await deliver(a_batch(1))
+        datadirs.append(app.conf.datadir)
+
+    run(body)
+
+    assert list(tmp_path.iterdir()) == []
+    assert not datadirs[0].exists()
+
+
+def test_the_loop_that_faust_opens_and_never_uses_is_closed() -> None:
+    opened: list[asyncio.AbstractEventLoop] = []
+
+    async def body(app: App) -> None:
+        opened.append(app.consumer._thread.thread_loop)  # type: ignore[attr-defined]
+        await app.start()
+
+    run(body)
+
+    assert opened[0].is_closed()
+
+
+def test_what_escapes_an_agent_counts_as_handled() -> None:
+    seen = Seen()
+
+    async def handle(batch: RecordBatch) -> None:
+        if batch.first_offset == 2:
+            raise ValueError("escaped")
+        seen.add(batch.first_offset)
+
+    async def body(app: App) -> None:
+        deliver = add_agent(app, "audit", handle)
+        await app.start()
+        for number in range(1, 5):
+            await deliver(a_batch(number))
+        await seen.becomes([1, 3, 4])
+
+    run(body)
+
+
+def test_a_full_channel_holds_its_sender_back() -> None:
+    gate = asyncio.Event()
+
+    async def handle(_: RecordBatch) -> None:
+        await gate.wait()
+
+    async def body(app: App) -> None:
+        deliver = add_agent(app, "audit", handle)
+        await app.start()
+
+        async def send_many() -> None:
+            for number in range(1000):
+                await deliver(a_batch(number))
+
+        sending = asyncio.create_task(send_many())
+        done, _ = await asyncio.wait({sending}, timeout=0.5)
+        assert not done
+        gate.set()
+        await asyncio.wait_for(sending, 5)
+
+    run(body)
+
+
+def test_the_crash_of_a_service_ends_the_app_within_a_second() -> None:
+    bug = RuntimeError("died")
+
+    class Dies(Service):
+        @Service.task
+        async def _die(self) -> None:
+            raise bug
+
+    async def body(app: App) -> None:
+        await app.start()
+        await app.add_runtime_dependency(Dies())
+        await asyncio.wait_for(app.wait_until_stopped(), 1)
+        assert app.crash_reason is bug
+
+    run(body)
+
+
+def test_a_crash_called_in_an_agent_ends_the_app_within_a_second() -> None:
+    bug = RuntimeError("died")
+
+    async def body(app: App) -> None:
+        async def handle(_: RecordBatch) -> None:
+            await app.crash(bug)
+            raise bug
+
+        deliver = add_agent(app, "audit", handle)
+        await app.start()
+        await deliver(a_batch(1))
+        await asyncio.wait_for(app.wait_until_stopped(), 1)
+        assert app.crash_reason is bug
+
+    run(body)

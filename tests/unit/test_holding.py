@@ -1,0 +1,135 @@
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+import pytest
+
+from pipeline.adapters.metrics import Metrics
+from pipeline.core.errors import BrokerUnavailable, LostOwnership, StoreUnavailable
+from pipeline.reader.batch import RecordBatch
+from pipeline.worker.holding import Holding, Stage
+
+
+@dataclass
+class AClaim:
+    """A claim whose loss a test decides; it says what became of its batch."""
+
+    is_ours: bool = True
+    is_done: bool = False
+
+    async def ready(self) -> bool:
+        return self.is_ours
+
+    def done(self) -> None:
+        self.is_done = True
+
+
+@dataclass
+class AStage:
+    """Raises or returns what it is told, call by call; then true."""
+
+    outcomes: list[Exception | bool] = field(default_factory=list)
+    calls: int = 0
+    called: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def __call__(self, _: RecordBatch) -> bool:
+        self.calls += 1
+        self.called.set()
+        outcome = self.outcomes.pop(0) if self.outcomes else True
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+
+@dataclass
+class Handled:
+    claim: AClaim
+    in_doubt: bool
+    crashes: list[BaseException]
+    metrics: str
+
+
+def handle(
+    stage: Stage,
+    claim: AClaim,
+    meanwhile: Callable[[Holding], Awaitable[None]] | None = None,
+) -> Handled:
+    crashes: list[BaseException] = []
+    metrics = Metrics("test")
+
+    async def crash(reason: BaseException) -> None:
+        crashes.append(reason)
+
+    async def run() -> Handled:
+        in_doubt = asyncio.Event()
+        holding = Holding("audit", stage, in_doubt=in_doubt, crash=crash, metrics=metrics)
+        batch = RecordBatch("intune.audit.v1", 3, 10, 19, 10, (), claim)
+        handling = asyncio.create_task(holding(batch))
+        if meanwhile is not None:
+            await meanwhile(holding)
+        await asyncio.wait_for(asyncio.wait({handling}), 10)
+        if not crashes:
+            handling.result()
+        elif handling.exception() is not crashes[0]:
+            raise AssertionError("what crashes the worker has to leave the agent")
+        return Handled(claim, in_doubt.is_set(), crashes, metrics.text().decode())
+
+    return asyncio.run(run())
+
+
+@pytest.mark.parametrize("away", [StoreUnavailable("redis"), BrokerUnavailable("kafka")])
+def test_a_batch_is_held_while_something_is_away_and_then_acknowledged(away: Exception) -> None:
+    stage = AStage([away, away])
+
+    handled = handle(stage, AClaim())
+
+    assert stage.calls == 3
+    assert handled.claim.is_done
+    assert 'masswatch_batches_total{agent="audit",end="acknowledged"} 1.0' in handled.metrics
+    assert 'masswatch_waiting{agent="audit"} 0.0' in handled.metrics
+
+
+def test_a_stale_batch_is_not_acknowledged() -> None:
+    handled = handle(AStage([False]), AClaim())
+
+    assert not handled.claim.is_done
+    assert 'end="stale"} 1.0' in handled.metrics
+
+
+def test_a_held_batch_that_is_lost_meanwhile_is_dropped() -> None:
+    stage = AStage([StoreUnavailable("redis")] * 100)
+
+    handled = handle(stage, AClaim(is_ours=False))
+
+    assert (stage.calls, handled.claim.is_done) == (1, False)
+
+
+def test_a_held_batch_is_dropped_when_the_worker_stops() -> None:
+    stage = AStage([StoreUnavailable("redis")] * 1000)
+
+    async def stop(holding: Holding) -> None:
+        await stage.called.wait()
+        assert holding.held_within(0)
+        holding.stop()
+
+    handled = handle(stage, AClaim(), stop)
+
+    assert not handled.claim.is_done
+    assert 'end="dropped"} 1.0' in handled.metrics
+
+
+def test_lost_ownership_puts_the_membership_in_doubt_and_acknowledges_nothing() -> None:
+    handled = handle(AStage([LostOwnership("fenced")]), AClaim())
+
+    assert handled.in_doubt
+    assert not handled.claim.is_done
+    assert handled.crashes == []
+
+
+def test_anything_unforeseen_crashes_the_worker_and_acknowledges_nothing() -> None:
+    bug = ZeroDivisionError("a bug")
+
+    handled = handle(AStage([bug]), AClaim())
+
+    assert handled.crashes == [bug]
+    assert not handled.claim.is_done
