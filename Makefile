@@ -35,7 +35,7 @@ bench: setup ## measure: CPU per record against other ways, and latency
 	$(BIN)/python -m tests.bench
 
 schemas: setup ## export the JSON Schemas of what we publish into topics/schemas/
-	$(BIN)/python -m topics.schemas
+	$(BIN)/python -m topics.export
 
 lock: setup ## pin what is installed, with hashes
 	$(BIN)/uv pip compile --quiet pyproject.toml --universal --python-version 3.11 \

@@ -54,16 +54,26 @@ class _Section(BaseModel):
 class SourceSettings(_Section):
     """Topics of each source, separated by commas; a topic may mix tables."""
 
-    audit: TopicNames = Sources().audit
-    identity_info: TopicNames = Sources().identity_info
-    behavior_entities: TopicNames = Sources().behavior_entities
-    graph_activity: TopicNames = Sources().graph_activity
+    audit: TopicNames = Field(
+        Sources().audit, description="topics of IntuneAuditLogs, separated by commas"
+    )
+    identity_info: TopicNames = Field(
+        Sources().identity_info, description="topics of IdentityInfo, separated by commas"
+    )
+    behavior_entities: TopicNames = Field(
+        Sources().behavior_entities, description="topics of BehaviorEntities, separated by commas"
+    )
+    graph_activity: TopicNames = Field(
+        Sources().graph_activity, description="topics of Graph activity, separated by commas"
+    )
 
 
 class KafkaSettings(_Section):
     """The Kafka cluster that holds every topic."""
 
-    bootstrap_servers: str = Field("127.0.0.1:9092", min_length=1)
+    bootstrap_servers: str = Field(
+        "127.0.0.1:9092", min_length=1, description="host:port, several separated by commas"
+    )
     application_id: str = Field(
         "masswatch", min_length=1, description="prefix of consumer groups and transactional ids"
     )
@@ -71,8 +81,13 @@ class KafkaSettings(_Section):
     replication_factor: int = Field(
         -1, ge=-1, description="of new topics; -1: the broker's default"
     )
-    session_timeout: Seconds = timedelta(seconds=10)
-    fetch_max_bytes: int = Field(8 * 1024 * 1024, ge=1024)
+    session_timeout: Seconds = Field(
+        timedelta(seconds=10),
+        description="seconds after which others take over the partitions of a silent worker",
+    )
+    fetch_max_bytes: int = Field(
+        8 * 1024 * 1024, ge=1024, description="most bytes of one answer to a fetch"
+    )
 
     @property
     def sources(self) -> Sources:
@@ -87,33 +102,44 @@ class KafkaSettings(_Section):
 class RedisSettings(_Section):
     """The Redis-compatible server that holds the facts."""
 
-    url: Annotated[str, BeforeValidator(_redis_url)] = Field("redis://127.0.0.1:6379/0", repr=False)
+    url: Annotated[str, BeforeValidator(_redis_url)] = Field(
+        "redis://127.0.0.1:6379/0",
+        repr=False,
+        description="redis, rediss or unix; with `noeviction`",
+    )
     namespace: str = Field("mw1", min_length=1, description="prefix of every key")
 
 
 class HttpSettings(_Section):
     """Where health, readiness and metrics are served."""
 
-    host: str = "127.0.0.1"
-    port: int = Field(8080, ge=0, le=65535)
+    host: str = Field("127.0.0.1", description="address to listen on")
+    port: int = Field(8080, ge=0, le=65535, description="each worker of a machine needs its own")
 
 
 class WorkerSettings(_Section):
     """How patient a worker is."""
 
-    lease: Seconds = Field(timedelta(seconds=7), description="below the session time-out")
-    commit_interval: Seconds = timedelta(seconds=1)
+    lease: Seconds = Field(timedelta(seconds=7), description="seconds; below the session time-out")
+    commit_interval: Seconds = Field(timedelta(seconds=1), description="seconds")
     stuck_after: Seconds = Field(
-        timedelta(seconds=30), description="a partition that does not advance ends the worker"
+        timedelta(seconds=30),
+        description="seconds; a partition that does not advance ends the worker",
     )
-    stop_within: Seconds = Field(timedelta(seconds=18), description="of SIGTERM, at the latest")
+    stop_within: Seconds = Field(
+        timedelta(seconds=18), description="seconds of SIGTERM, at the latest"
+    )
 
 
 class LogSettings(_Section):
     """What the logs look like."""
 
-    level: Literal["debug", "info", "warning", "error"] = "info"
-    format: Literal["json", "console"] = "json"
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="debug, info, warning or error"
+    )
+    format: Literal["json", "console"] = Field(
+        "json", description="json for machines, console for people"
+    )
 
 
 class Settings(BaseSettings):
@@ -132,7 +158,7 @@ class Settings(BaseSettings):
     http: HttpSettings = HttpSettings()
     worker: WorkerSettings = WorkerSettings()
     log: LogSettings = LogSettings()
-    policy_file: Path | None = None
+    policy_file: Path | None = Field(None, description="TOML; without one the defaults hold")
 
 
 def load_settings() -> Settings:

@@ -74,10 +74,10 @@ class Rig:
         for worker in workers:
             until(worker.is_ready, f"worker {worker.pid} ready", READY_WITHIN)
 
-    def send(self, values: Iterable[tuple[str, bytes]]) -> None:
-        """Send values to topics and wait until all are durable."""
+    def send(self, values: Iterable[tuple[str, bytes]], partition: int | None = None) -> None:
+        """Send values to topics, over all partitions or to one; wait until all are durable."""
         for topic, value in values:
-            self._producer.send(topic, value)
+            self._producer.send(topic, value, partition=partition)
         self._producer.flush()
 
     def is_settled(self) -> bool:

@@ -4,29 +4,29 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
-from topics import schemas
+from topics import export
 from topics.alert import Alert
 
 
 def test_the_exported_schemas_are_those_of_the_code() -> None:
-    exported = {path.name: path.read_text("utf-8") for path in schemas.FOLDER.iterdir()}
+    exported = {path.name: path.read_text("utf-8") for path in export.FOLDER.iterdir()}
 
-    assert exported == schemas.schemas(), "run make schemas"
+    assert exported == export.schemas(), "run make schemas"
 
 
 def test_writing_the_schemas_again_changes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(schemas, "FOLDER", tmp_path / "schemas")
+    monkeypatch.setattr(export, "FOLDER", tmp_path / "schemas")
 
-    schemas.write()
+    export.write()
 
     written = {path.name: path.read_text("utf-8") for path in (tmp_path / "schemas").iterdir()}
-    assert written == schemas.schemas()
+    assert written == export.schemas()
 
 
 def test_every_member_of_an_alert_is_in_its_schema_and_required() -> None:
-    (text,) = schemas.schemas().values()
+    (text,) = export.schemas().values()
     schema = json.loads(text)
 
     Draft202012Validator.check_schema(schema)

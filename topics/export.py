@@ -1,4 +1,4 @@
-"""The JSON Schemas of what we publish; `python -m topics.schemas` writes them to their folder."""
+"""Writes the JSON Schemas of what we publish to `topics/schemas/`: `python -m topics.export`."""
 
 import json
 from pathlib import Path
