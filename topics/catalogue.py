@@ -22,8 +22,10 @@ FACTS_KEPT = timedelta(days=23)
 MEBIBYTE = 1024 * 1024
 # Kafka's own default, written out: 1 MiB of records and the 12 bytes of frame around them.
 SOURCE_MAX_BYTES = MEBIBYTE + 12
-# A whole source value with its headers of provenance; an alert with 500 facts of every kind.
-OWN_MAX_BYTES = 2 * MEBIBYTE
+# A whole source value with its headers of provenance.
+DEAD_LETTER_MAX_BYTES = 2 * MEBIBYTE
+# An alert with 500 facts of every kind, before compression.
+ALERT_MAX_BYTES = 8 * MEBIBYTE
 
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 _DLQ = ".dlq"
@@ -175,7 +177,7 @@ def _dlq(topic: Topic) -> Topic:
         # As long as a source is kept, so that a redrive finds its neighbours still there.
         retention=timedelta(days=90),
         compression=Compression.ZSTD,
-        max_message_bytes=OWN_MAX_BYTES,
+        max_message_bytes=DEAD_LETTER_MAX_BYTES,
         content=f"values of {topic.name} that nobody could use, whole; why and where in headers",
         readers=("dlq",),
     )
@@ -207,7 +209,7 @@ def _alerts(partitions: int) -> Topic:
         # year more, since it is also what people look things up in.
         retention=timedelta(days=400),
         compression=Compression.ZSTD,
-        max_message_bytes=OWN_MAX_BYTES,
+        max_message_bytes=ALERT_MAX_BYTES,
         content="alerts as JSON with CloudEvents headers, written in transactions",
         readers=("you", "worker"),
     )

@@ -1,0 +1,1 @@
+"""Kafka, Redis and metrics, and the in-memory twins of what they stand for."""

@@ -21,10 +21,7 @@ from confluent_kafka import (
 from pipeline.adapters.alert_codec import Encoded, decode, encode
 from pipeline.core.errors import BrokerUnavailable, LostOwnership
 from pipeline.ports import Published, Revision
-from topics.catalogue import ALERTS
-
-RECORD_BYTES_AT_MOST: Final = 8 * 1024 * 1024
-"""An alert with 500 facts of each kind, before compression."""
+from topics.catalogue import ALERT_MAX_BYTES, ALERTS
 
 _TRANSACTION_SECONDS: Final = 10
 _COMMIT_SECONDS: Final = 12.0
@@ -34,7 +31,7 @@ _PRODUCER: Final = {
     "enable.idempotence": "true",
     "linger.ms": "1",
     "compression.type": "zstd",  # as the topic, so that brokers need not compress again
-    "message.max.bytes": str(RECORD_BYTES_AT_MOST),
+    "message.max.bytes": str(ALERT_MAX_BYTES),
     "transaction.timeout.ms": str(_TRANSACTION_SECONDS * 1000),
     "log_level": "0",  # what matters comes back as an error
 }

@@ -7,6 +7,7 @@ from typing import Final
 
 from pipeline.core.event_time import EventTime, parse_event_time
 from pipeline.core.evidence import Matching
+from pipeline.sources.bounds import bounded
 from pipeline.sources.defender import decode_behavior, decode_identity, event_time_of_row
 from pipeline.sources.graph import decode_graph
 from pipeline.sources.intune import decode_audit
@@ -54,17 +55,22 @@ class Decoder:
             return Record(index, record)
         if not isinstance(record, dict):
             return Record(index, Malformed(_NOT_AN_OBJECT))
+        decoded, workspace = self._classified(record)
+        if isinstance(decoded, Ignored | Malformed):
+            return Record(index, decoded)
+        return Record(index, bounded(decoded), workspace)
+
+    def _classified(self, record: Row) -> tuple[Decoded, str]:
+        """Decode a record by its category, else its shape; name a workspace taken for a tenant."""
         category = text_of(record.get("category")).lower()
         if category == _AUDIT:
-            return Record(index, decode_audit(record, owner_of_record(record, _NOTHING)))
+            return decode_audit(record, owner_of_record(record, _NOTHING)), ""
         if category in _TABLES or (not category and "properties" in record):
-            return Record(index, self._diagnostic(record, category))
+            return self._diagnostic(record, category), ""
         if category:
-            return Record(index, Ignored(Why.OTHER_CATEGORY))
+            return Ignored(Why.OTHER_CATEGORY), ""
         owner = owner_of_row(record, self.workspaces)
-        decoded = self._row(record, owner)
-        is_fact = not isinstance(decoded, Ignored | Malformed)
-        return Record(index, decoded, owner.unmapped_workspace if is_fact else "")
+        return self._row(record, owner), owner.unmapped_workspace
 
     def _diagnostic(self, record: Row, category: str) -> Decoded:
         """Decode a record whose columns are in `properties`, by category, else by shape."""

@@ -5,9 +5,10 @@ durable before anybody asks which assignments it touches, so whichever of two re
 second sees the first.
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import assert_never
+from typing import Final, assert_never
 
 import structlog
 
@@ -26,6 +27,9 @@ from pipeline.sources.outcome import Ignored, Malformed, Record
 from pipeline.stages.counts import ObserveCounts
 
 _log = structlog.get_logger()
+
+_BYTES_A_TURN: Final = 1024 * 1024
+"""Decoded before others get a turn of the loop: heartbeats run on it, too."""
 
 
 @dataclass(slots=True)
@@ -68,7 +72,7 @@ class Observe:
             StoreUnavailable: nothing is lost; call again when the store is back.
             BrokerUnavailable: likewise.
         """
-        harvest = self._harvest(candidates)
+        harvest = await self._harvest(candidates)
         if harvest.facts:
             if not await ready():
                 return False
@@ -86,9 +90,13 @@ class Observe:
         self._report(harvest)
         return True
 
-    def _harvest(self, candidates: Sequence[Candidate]) -> _Harvest:
-        harvest = _Harvest()
+    async def _harvest(self, candidates: Sequence[Candidate]) -> _Harvest:
+        harvest, decoded_bytes = _Harvest(), 0
         for candidate in candidates:
+            decoded_bytes += len(candidate.value or b"")
+            if decoded_bytes > _BYTES_A_TURN:
+                await asyncio.sleep(0)
+                decoded_bytes = 0
             for record in self._decode(candidate.value):
                 self._sort(record, candidate, harvest)
         return harvest

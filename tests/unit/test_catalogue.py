@@ -73,7 +73,7 @@ def test_kafka_is_told_in_its_own_words() -> None:
     assert alerts.config() == {
         "cleanup.policy": "compact,delete",
         "compression.type": "zstd",
-        "max.message.bytes": "2097152",
+        "max.message.bytes": "8388608",
         "message.timestamp.type": "LogAppendTime",
         "retention.ms": str(400 * 24 * 3600 * 1000),
     }

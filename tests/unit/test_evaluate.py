@@ -259,6 +259,12 @@ def test_copies_and_repeats_count_once() -> None:
     assert evaluate([an_assignment()] * 3, [a_risk()] * 3, POLICY) == once
 
 
+def test_evidence_of_one_moment_stands_in_the_order_of_its_bytes() -> None:
+    risks = [a_risk(object_id=f"{number:02}") for number in range(40)]
+
+    assert judged(*reversed(risks)).risk == tuple(risks)
+
+
 def test_two_behavior_rows_that_differ_in_time_alone_are_two() -> None:
     first, second = a_behavior(), a_behavior(at=shifted(MONDAY, plus_ticks=1))
 

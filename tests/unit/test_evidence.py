@@ -215,8 +215,12 @@ def test_graph_requests_have_a_window_of_their_own() -> None:
         ),
         (a_risk(upn="", account_upn=""), set()),
         (
-            a_behavior(upn="A", account_name="a", object_id=DANA_ID),
-            {Key(KeyKind.IDENTITY, "a"), Key(KeyKind.OBJECT, DANA_ID)},
+            a_behavior(upn="A", account_name="B", object_id=DANA_ID),
+            {
+                Key(KeyKind.IDENTITY, "a"),
+                Key(KeyKind.IDENTITY, "b"),
+                Key(KeyKind.OBJECT, DANA_ID),
+            },
         ),
         (a_graph_request(client_request_id="R1"), {Key(KeyKind.REQUEST, "r1")}),
     ],

@@ -103,6 +103,30 @@ def test_a_word_spelled_with_an_escaped_letter_is_let_through(
 
 
 @SIEVES
+@pytest.mark.parametrize(
+    "between",
+    [
+        r"\":\"",
+        r"\u0022:\u0022",
+        r"\u0022\u003a\u0022",
+        r"\u0022\u003A\u0022",
+        r"\u0022\n:\r\t\u0022",
+        r"\u0022\u000a:\u000D\u0009\u0020\u0022",
+        r"\u0022  :   \u0022",
+    ],
+)
+def test_whatever_may_stand_between_a_level_and_its_name_is_read_across(
+    between: str, sieve: Sieve
+) -> None:
+    plain = json.dumps(json.dumps(identity_row(), separators=(",", ":")))
+    text = plain.replace(r"RiskLevel\":\"High", f"RiskLevel{between}High")
+    value = f'{{"category":"AdvancedHunting-IdentityInfo","properties":{text}}}'.encode()
+
+    assert json.loads(json.loads(value)["properties"]) == identity_row()
+    assert sieve.admits(value)
+
+
+@SIEVES
 def test_the_escapes_that_dotnet_writes_everywhere_do_not_open_a_value(sieve: Sieve) -> None:
     value = b'{"x": "\\u0022\\u003Cnull\\u003E\\u0022\\u0027\\u002B\\u0026\\u00e9\\n\\t"}'
 

@@ -1,0 +1,196 @@
+from datetime import timedelta
+from itertools import count
+
+import pytest
+from builders import DANA, MONDAY, a_behavior, a_risk, an_assignment, shifted
+from stages import Counts, always, ready_times, run
+
+from pipeline.adapters.memory_alerts import MemoryAlerts, MemoryAlertsTopic
+from pipeline.adapters.memory_facts import MemoryFacts
+from pipeline.core.errors import LostOwnership
+from pipeline.core.model import AssignmentId, Fact, Position, Seen
+from pipeline.core.policy import Policy, Reason, TenantPolicy
+from pipeline.core.window import Windows
+from pipeline.ports import Published, Status
+from pipeline.stages.evaluate import Evaluate
+from topics.alert import Alert
+
+WINDOWS = Windows()
+OFF = Policy(everywhere=TenantPolicy(disabled=frozenset(Reason)))
+
+
+class Stage:
+    """The stage over memory, with facts that can be added and a topic that can be read."""
+
+    def __init__(self) -> None:
+        self.facts = MemoryFacts(WINDOWS)
+        self.topic = MemoryAlertsTopic()
+        self.log = self.topic.open()
+        self.counts = Counts()
+        self._offsets = count()
+
+    def knows(self, *facts: Fact) -> None:
+        seen = [Seen(one, Position("t", 0, next(self._offsets), 0)) for one in facts]
+        run(self.facts.add(seen))
+
+    def forgets(self) -> None:
+        self.facts = MemoryFacts(WINDOWS)
+
+    def evaluates(self, *ids: AssignmentId, policy: Policy | None = None) -> bool:
+        stage = self.stage(policy or Policy())
+        return run(stage(ids, self.log, always))
+
+    def stage(self, policy: Policy) -> Evaluate:
+        return Evaluate(facts=self.facts, policy=policy, clock=lambda: MONDAY, counts=self.counts)
+
+    def alerts(self) -> list[Alert]:
+        return [Alert.model_validate_json(one.value) for one in self.topic.records[0]]
+
+
+DELEGATED = an_assignment(delegated=True)
+QUIET = an_assignment()
+
+
+def last_of(log: MemoryAlerts, topic: MemoryAlertsTopic) -> Published:
+    (alert,) = {Alert.model_validate_json(one.value).alert_id for one in topic.records[0]}
+    published = log.last(alert)
+    assert published is not None
+    return published
+
+
+def test_a_verdict_is_published_once_however_often_it_is_asked_for() -> None:
+    stage = Stage()
+    stage.knows(DELEGATED)
+
+    stage.evaluates(DELEGATED.id, DELEGATED.id)
+    stage.evaluates(DELEGATED.id)
+
+    (alert,) = stage.alerts()
+    assert (alert.revision, alert.status, alert.reasons) == (1, "active", ("delegated_admin",))
+    assert stage.counts.seen == {"evaluated alert": 2, "published active": 1}
+
+
+def test_later_evidence_publishes_the_next_revision_under_the_same_id() -> None:
+    stage = Stage()
+    stage.knows(DELEGATED)
+    stage.evaluates(DELEGATED.id)
+
+    stage.knows(a_risk(at=shifted(MONDAY, timedelta(hours=25)), level="High"))
+    stage.evaluates(DELEGATED.id)
+
+    first, second = stage.alerts()
+    assert first.alert_id == second.alert_id
+    assert (second.revision, second.severity) == (2, "medium")
+    assert second.reasons == ("user_risk", "delegated_admin")
+
+
+def test_a_quiet_assignment_publishes_nothing_and_is_counted() -> None:
+    stage = Stage()
+    stage.knows(QUIET)
+
+    assert stage.evaluates(QUIET.id)
+
+    assert not stage.alerts()
+    assert stage.counts.seen == {"evaluated quiet": 1}
+
+
+def test_an_assignment_that_the_store_does_not_have_is_counted_as_unknown() -> None:
+    stage = Stage()
+
+    assert stage.evaluates(QUIET.id)
+
+    assert stage.counts.seen == {"unknown": 1}
+
+
+def test_an_alert_that_no_longer_holds_is_withdrawn_once_with_its_evidence() -> None:
+    stage = Stage()
+    risk = a_risk()
+    stage.knows(QUIET, risk)
+    stage.evaluates(QUIET.id)
+
+    stage.evaluates(QUIET.id, policy=OFF)
+    stage.evaluates(QUIET.id, policy=OFF)
+
+    first, second = stage.alerts()
+    assert (first.status, second.status, second.revision) == ("active", "withdrawn", 2)
+    assert second.reasons == ()
+    assert second.evidence == first.evidence
+    assert [(one.reason, one.entry) for one in second.withheld] == [("user_risk", "disabled")]
+
+
+def test_a_withdrawn_alert_that_holds_again_becomes_active() -> None:
+    stage = Stage()
+    stage.knows(DELEGATED)
+    stage.evaluates(DELEGATED.id)
+    stage.evaluates(DELEGATED.id, policy=OFF)
+
+    stage.evaluates(DELEGATED.id)
+
+    assert [one.status for one in stage.alerts()] == ["active", "withdrawn", "active"]
+    assert last_of(stage.log, stage.topic).status is Status.ACTIVE
+
+
+def test_evidence_that_the_store_has_forgotten_stays_in_the_alert_with_its_source() -> None:
+    stage = Stage()
+    stage.knows(QUIET, a_risk(level="High"))
+    stage.evaluates(QUIET.id)
+
+    stage.forgets()
+    stage.knows(QUIET, a_behavior())
+    stage.evaluates(QUIET.id)
+
+    first, second = stage.alerts()
+    assert second.reasons == ("user_risk", "risky_behavior")
+    assert second.evidence.risk == first.evidence.risk
+    (before,) = [one for one in first.sources if one.fact == "risk"]
+    assert before in second.sources
+
+
+def test_sources_name_the_assignment_and_every_piece_of_evidence() -> None:
+    stage = Stage()
+    stage.knows(QUIET, a_risk(), a_behavior())
+
+    stage.evaluates(QUIET.id)
+
+    (alert,) = stage.alerts()
+    assert [(one.fact, one.offset) for one in alert.sources] == [
+        ("assignment", 0),
+        ("risk", 1),
+        ("behavior", 2),
+    ]
+
+
+@pytest.mark.parametrize("effects", [0, 1])
+def test_a_batch_that_is_not_ours_any_more_publishes_nothing(effects: int) -> None:
+    stage = Stage()
+    stage.knows(DELEGATED)
+
+    is_done = run(stage.stage(Policy())([DELEGATED.id], stage.log, ready_times(effects)))
+
+    assert not is_done
+    assert not stage.alerts()
+
+
+def test_a_fenced_owner_publishes_nothing_and_says_so() -> None:
+    stage = Stage()
+    stage.knows(DELEGATED)
+    stage.topic.open()
+
+    with pytest.raises(LostOwnership):
+        stage.evaluates(DELEGATED.id)
+
+    assert not stage.alerts()
+    assert not stage.counts.seen
+
+
+def test_the_next_owner_goes_on_where_the_last_one_ended() -> None:
+    stage = Stage()
+    stage.knows(DELEGATED)
+    stage.evaluates(DELEGATED.id)
+    stage.log = stage.topic.open()
+
+    stage.evaluates(DELEGATED.id)
+    stage.knows(a_risk(upn=DANA))
+    stage.evaluates(DELEGATED.id)
+
+    assert [one.revision for one in stage.alerts()] == [1, 2]
