@@ -8,7 +8,7 @@ import pytest
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 
 from pipeline.adapters import kafka_admin
-from pipeline.adapters.alert_codec import decode
+from pipeline.adapters.alert_codec import decode, encode
 from pipeline.adapters.kafka_alerts import KafkaAlerts
 from pipeline.adapters.memory_alerts import MemoryAlerts, MemoryAlertsTopic
 from pipeline.core.errors import BrokerUnavailable, LostOwnership
@@ -263,20 +263,24 @@ def test_the_open_transaction_of_a_dead_owner_is_aborted_by_the_next(
     name = prefix + "alerts"
     client = {"bootstrap.servers": stack.bootstrap_servers}
     create_alerts_topic(name, client)
+    half = encode(a_revision("half"))
     dead = Producer({**client, "transactional.id": f"{name}-{PARTITION}", "log_level": 0})
     dead.init_transactions(30)
     dead.begin_transaction()
-    dead.produce(name, b"half", b"key", PARTITION)
+    dead.produce(name, half.value, half.key, PARTITION)
     dead.flush()
 
-    async def run() -> None:
+    async def run() -> Published | None:
         log = await KafkaAlerts.open(PARTITION, client=client, application=name, topic=name)
-        await log.publish([a_revision()])
+        await log.publish([a_revision("whole")])
         log.close()
+        return log.last(a_revision("half").verdict.alert_id)
 
-    asyncio.run(run())
+    last = asyncio.run(run())
 
-    assert [published.number for _, published in committed_on(client, name)] == [1]
+    assert last is None
+    committed = [alert_id for alert_id, _ in committed_on(client, name)]
+    assert committed == [a_revision("whole").verdict.alert_id]
 
 
 def test_a_broker_that_is_away_is_said_to_be_away() -> None:

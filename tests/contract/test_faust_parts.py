@@ -28,8 +28,11 @@ def a_batch(first: int) -> RecordBatch:
 def run(body: Callable[[App], Awaitable[None]]) -> None:
     async def main() -> None:
         app = make_app("contract")
-        await body(app)
-        await app.stop()
+        try:
+            async with asyncio.timeout(10):
+                await body(app)
+        finally:
+            await app.stop()
 
     asyncio.run(main())
 

@@ -46,7 +46,7 @@ def test_a_request_comes_back_from_the_partition_of_its_assignment(
     ids = [AssignmentId("tenant", f"event-{number}") for number in range(20)]
 
     async def run() -> None:
-        deliveries = Deliveries(client)
+        deliveries = Deliveries({**client, "partitioner": "murmur2"})
         await KafkaRequests(deliveries, 4, topic).send(ids)
         await deliveries.close()
 

@@ -6,6 +6,11 @@ from random import Random
 
 import pytest
 from builders import (
+    DANA,
+    DANA_ID,
+    EVENT,
+    MONDAY_TEXT,
+    REQUEST,
     JsonObject,
     activity_record,
     audit_record,
@@ -122,7 +127,9 @@ def nested_deeply(good: bytes, dice: Random) -> bytes:
     deep = dice.choice([90, 101, 500, 985, 1023, 1025, 50_000])
     opening, closing = dice.choice([(b"[", b"]"), (b'{"a":', b"}")])
     nest = opening * deep + b"1" + closing * deep
-    return good.replace(dice.choice([b'"2026-03-02T09:12:41.5530000Z"', b"null"]), nest, 1)
+    leaves = [MONDAY_TEXT, "<null>", DANA, DANA_ID, EVENT, REQUEST, "AuditLogs", "Required", "High"]
+    leaf = json.dumps(dice.choice(leaves)).encode()
+    return good.replace(leaf if leaf in good else b"null", nest, dice.randint(1, 3))
 
 
 def with_huge_numbers(good: bytes, dice: Random) -> bytes:

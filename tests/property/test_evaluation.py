@@ -197,6 +197,7 @@ def test_the_batch_judges_as_if_it_showed_every_fact_to_every_assignment(
 
 @pytest.mark.parametrize("build", [a_risk, a_behavior])
 @settings(max_examples=10, deadline=None)
+@example(dice=Random(0), cut=EVIDENCE_AT_MOST + 100)
 @given(dice=st.randoms(use_true_random=False), cut=st.integers(0, 600))
 def test_the_latest_500_are_the_same_when_the_rest_has_expired_in_between(
     build: Callable[..., Risk | Behavior], dice: Random, cut: int

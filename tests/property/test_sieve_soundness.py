@@ -37,7 +37,7 @@ def an_escape_of_an_escape() -> tuple[JsonObject, bytes]:
 
 
 @MATCHINGS
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=800, deadline=None)
 @example(spelled=an_escape_of_an_escape())
 @given(spelled=spelled_values())
 def test_what_the_sieve_refuses_decodes_to_no_fact_however_it_is_spelled(

@@ -1,0 +1,44 @@
+"""Run one worker as the process: signals, and an end that comes whatever happens."""
+
+import asyncio
+import signal
+from types import FrameType
+
+import structlog
+
+from pipeline.config import Settings
+from pipeline.wiring import Parts, worker_parts
+from pipeline.worker.watchdog import end_hard_after
+from pipeline.worker.worker import Worker
+
+_log = structlog.get_logger()
+
+
+def run_worker(settings: Settings) -> None:
+    """Work until SIGTERM or SIGINT; the process ends hard if stopping takes too long.
+
+    Raises:
+        ConfigError: settings, policy or topics are wrong.
+        Unreachable: the broker or the store does not answer at the start.
+        Stuck: something stood still.
+    """
+    asyncio.run(_run(settings, worker_parts(settings)))
+
+
+async def _run(settings: Settings, parts: Parts) -> None:
+    loop, stopping = asyncio.get_running_loop(), asyncio.Event()
+
+    # Not asyncio's own handlers: those would wait for a loop that may not turn any more.
+    def stop(number: int, _: FrameType | None) -> None:
+        if not stopping.is_set():
+            _log.info("worker.stopping", signal=signal.Signals(number).name)
+            end_hard_after(settings.worker.stop_within, "not stopped in time")
+            loop.call_soon_threadsafe(stopping.set)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    try:
+        await Worker(settings, parts).run(stopping)
+    finally:
+        # Also after a crash: what is left of the process must not hang on a thread.
+        end_hard_after(settings.worker.stop_within, "not ended in time")

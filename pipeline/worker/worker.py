@@ -1,0 +1,214 @@
+"""One worker: its agents and readers, started, watched and stopped together."""
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from datetime import timedelta
+from typing import Any, Final
+
+import structlog
+
+from pipeline.config import Settings
+from pipeline.core.errors import StoreUnavailable
+from pipeline.core.model import AssignmentId
+from pipeline.ports import FactStore
+from pipeline.reader.membership import Hook, nothing
+from pipeline.reader.reader import Reader
+from pipeline.reader.settings import ReaderSettings
+from pipeline.reader.sieve import Sieve
+from pipeline.wiring import Parts
+from pipeline.worker.agents import evaluating, observing
+from pipeline.worker.app import add_agent, make_app
+from pipeline.worker.asking import ask_for_all
+from pipeline.worker.holding import Holding, Stage, pauses
+from pipeline.worker.http import Answers, Http
+from pipeline.worker.ownership import AlertLogs
+from pipeline.worker.reading import Reading
+from pipeline.worker.watchdog import LoopWatch, Watchdog, end_hard
+from topics.catalogue import EVALUATIONS
+
+STORE_WITHIN: Final = timedelta(seconds=15)
+"""How long the store is waited for at a start."""
+
+_PROBE_WITHIN: Final = 2.0
+_NOTHING: Final = AssignmentId("", "")
+
+_log = structlog.get_logger()
+
+
+class Worker:
+    """All agents of one process; `run` it in the loop that it was made in."""
+
+    def __init__(self, settings: Settings, parts: Parts) -> None:
+        self._parts = parts
+        self._limit = settings.worker.stuck_after
+        self._app = make_app(parts.application)
+        self._logs = AlertLogs(parts.take_over)
+        self._agents: list[_Agent] = []
+        self._loop_watch = LoopWatch(self._limit, end_hard)
+        self._watchdog = Watchdog(lambda: self._agents, self._limit, beat=self._loop_watch.beat)
+        answers = Answers(self._live, self._ready, parts.metrics.text)
+        self._http = Http(settings.http.host, settings.http.port, answers)
+        for source in parts.sources:
+            self._add(
+                source.agent,
+                source.topics,
+                source.settings,
+                observing(parts.observe),
+                sieve=source.sieve,
+            )
+        self._add(
+            "evaluations",
+            (EVALUATIONS,),
+            parts.evaluations,
+            evaluating(parts.evaluate, self._logs, parts.letters, parts.metrics),
+            on_assigned=self._logs.take_over,
+            on_revoked=self._logs.give_up,
+        )
+        parts.metrics.watch(lambda: (one for agent in self._agents for one in agent.values()))
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Work until told to stop, then stop orderly.
+
+        Raises:
+            ConfigError: the HTTP port is taken, or a topic does not exist.
+            BrokerUnavailable: no broker answers at the start.
+            StoreUnavailable: the store does not answer at the start.
+            Stuck: something stood still.
+        """
+        try:
+            await _wait_for(self._parts.facts)
+            await self._app.start()
+            await self._app.add_runtime_dependency(self._http)
+            await asyncio.gather(
+                *(self._app.add_runtime_dependency(agent.reading) for agent in self._agents)
+            )
+            await self._app.add_runtime_dependency(self._watchdog)
+            self._app.add_future(ask_for_all(self._parts.facts, self._parts.requests))
+            self._app.add_future(self._warn_of_surplus())
+            _log.info("worker.started", policy=self._parts.policy.digest)
+            await _first(stopping.wait(), self._app.wait_until_stopped())
+        finally:
+            await self._stop()
+        if self._app.crash_reason is not None:
+            raise self._app.crash_reason
+        _log.info("worker.stopped")
+
+    async def _stop(self) -> None:
+        """Let the readers commit and leave all at once: each may take its time to the full."""
+        self._loop_watch.close()
+        for agent in self._agents:
+            agent.holding.stop()
+        await asyncio.gather(*(agent.reading.end() for agent in self._agents))
+        await self._app.stop()
+        await self._parts.close()
+
+    def _add(
+        self,
+        name: str,
+        topics: Sequence[str],
+        settings: ReaderSettings,
+        stage: Stage,
+        *,
+        sieve: Sieve | None = None,
+        on_assigned: Hook = nothing,
+        on_revoked: Hook = nothing,
+    ) -> None:
+        in_doubt = asyncio.Event()
+        holding = Holding(
+            name,
+            stage,
+            in_doubt=in_doubt,
+            crash=self._app.crash,
+            metrics=self._parts.metrics,
+        )
+        deliver = add_agent(self._app, name, holding)
+        reading = Reading(
+            name,
+            lambda: Reader(
+                settings,
+                topics,
+                deliver,
+                sieve=sieve,
+                on_assigned=on_assigned,
+                on_revoked=on_revoked,
+            ),
+            in_doubt=in_doubt,
+        )
+        self._agents.append(_Agent(holding, reading))
+
+    async def _live(self) -> list[str]:
+        return list(self._watchdog.found)
+
+    async def _ready(self) -> list[str]:
+        faults = [
+            f"{agent.reading.agent}: no partitions"
+            for agent in self._agents
+            if not agent.reading.partitions
+        ]
+        try:
+            async with asyncio.timeout(_PROBE_WITHIN):
+                await _probe(self._parts.facts)
+        except StoreUnavailable as error:
+            faults.append(str(error))
+        except TimeoutError:
+            faults.append("store: no answer in time")
+        return faults
+
+    async def _warn_of_surplus(self) -> None:
+        await asyncio.sleep(self._limit.total_seconds())
+        idle = [agent.reading.agent for agent in self._agents if not agent.reading.partitions]
+        if idle:
+            _log.warning(
+                "partitions.none_assigned",
+                agents=idle,
+                advice="run no more workers than there are partitions",
+            )
+
+
+class _Agent:
+    """One agent's holding and reading, and whether it makes progress."""
+
+    def __init__(self, holding: Holding, reading: Reading) -> None:
+        self.holding = holding
+        self.reading = reading
+        self.values = reading.values
+
+    def stuck(self, limit: timedelta) -> Sequence[str]:
+        """Say what stands still; waiting for the store is no standing still."""
+        if self.holding.held_within(limit.total_seconds()):
+            return []
+        return [f"{self.reading.agent}: {fault}" for fault in self.reading.reader.stuck(limit)]
+
+
+async def _probe(facts: FactStore) -> None:
+    """Ask the store for anything.
+
+    Raises:
+        StoreUnavailable: it does not answer.
+    """
+    await facts.dossiers([_NOTHING])
+
+
+async def _wait_for(facts: FactStore) -> None:
+    within = STORE_WITHIN.total_seconds()
+    deadline = asyncio.get_running_loop().time() + within
+    for pause in pauses():
+        try:
+            await _probe(facts)
+        except StoreUnavailable as error:
+            if asyncio.get_running_loop().time() > deadline:
+                raise
+            _log.warning("store.unavailable", error=str(error))
+            await asyncio.sleep(pause)
+        else:
+            return
+
+
+async def _first(*waits: Coroutine[Any, Any, object]) -> None:
+    tasks = [asyncio.ensure_future(one) for one in waits]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)

@@ -1,0 +1,46 @@
+"""The demo, as a stranger runs it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.stack
+
+PROJECT = Path(__file__).parents[2]
+
+
+def masswatch(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command in a folder of its own, without the settings of this session."""
+    environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(PROJECT), "HOME": str(Path.home())}
+    return subprocess.run(
+        [sys.executable, "-m", "pipeline", *arguments],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+
+
+def test_the_demo_tells_its_story_and_its_sums_hold(tmp_path: Path) -> None:
+    done = masswatch(tmp_path, "demo", "--events", "5000")
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "no alert  dana.meyer@contoso.example.org" in done.stdout
+    late_risk = [line for line in done.stdout.splitlines() if "ines.petrov" in line]
+    assert ["rev 1" in late_risk[0], "rev 2" in late_risk[1]] == [True, True]
+    assert "killed (SIGKILL)" in done.stdout
+    last = done.stdout.strip().splitlines()[-1]
+    assert last.startswith("expected ")
+    assert last.endswith("missing 0, wrong 0, unexpected 0")
+
+
+def test_the_demo_leaves_no_server_behind(tmp_path: Path) -> None:
+    masswatch(tmp_path, "demo", "--events", "1000")
+
+    status = masswatch(tmp_path, "dev", "status", "--folder", ".masswatch/demo").stdout
+    assert "running" not in status
+    assert status.count("stopped") == 2
