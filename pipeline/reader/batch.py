@@ -27,6 +27,10 @@ class Claim(Protocol):
         """Say that every effect of the batch is durable."""
         ...
 
+    def drop(self) -> None:
+        """Say that no more effects will follow, and that not all are durable."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class RecordBatch:
@@ -59,6 +63,14 @@ class RecordBatch:
     def done(self) -> None:
         """Say that every effect of the batch is durable, so that its offsets may be committed."""
         self.claim.done()
+
+    def drop(self) -> None:
+        """Say that no more effects will follow, though not all are durable.
+
+        Its offsets stay uncommitted, so whoever takes the partition over next reads it again; a
+        revoke need not wait for it.
+        """
+        self.claim.drop()
 
     def __str__(self) -> str:
         return f"{self.topic}[{self.partition}]@{self.first_offset}..{self.last_offset}"

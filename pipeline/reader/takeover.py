@@ -146,6 +146,10 @@ class TakeOver:
         claim.book.done(claim.entry)
         self._leave(claim)
 
+    def drop(self, claim: "_Claim") -> None:
+        """Wait for a batch no longer; its book goes on no further."""
+        self._leave(claim)
+
     def _is_lost(self, claim: "_Claim") -> bool:
         if self.phase is Phase.CLOSING:
             return claim not in self._running
@@ -172,3 +176,6 @@ class _Claim:
 
     def done(self) -> None:
         self._take_over.done(self)
+
+    def drop(self) -> None:
+        self._take_over.drop(self)

@@ -62,7 +62,10 @@ class Holding:
         began = self._clock()
         try:
             end = await self._handle(batch)
+            if end != "acknowledged":
+                batch.drop()
         except LostOwnership as error:
+            batch.drop()
             _log.warning("ownership.lost", batch=str(batch), error=str(error))
             self._metrics.ownership_lost()
             self._in_doubt.set()

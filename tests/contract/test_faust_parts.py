@@ -20,6 +20,9 @@ class NoClaim:
     def done(self) -> None:
         pass
 
+    def drop(self) -> None:
+        pass
+
 
 def a_batch(first: int) -> RecordBatch:
     return RecordBatch("intune.audit.v1", 0, first, first, 1, (), NoClaim())

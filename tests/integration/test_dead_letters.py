@@ -1,4 +1,4 @@
-"""Laws 2 and 6 through the real Kafka: what is malformed is kept with its place, the rest passes."""
+"""Laws 2 and 6 through the real Kafka: the malformed is kept with its place, the rest passes."""
 
 import json
 from collections.abc import Iterator
@@ -48,7 +48,8 @@ def test_the_dead_letters_of_the_samples_are_the_malformed_ones(rig: Rig) -> Non
 
     # One partition, so that the offset of a value is its line.
     for name, lines in files.items():
-        rig.send(((name.removesuffix(".jsonl"), line) for line in lines if line), partition=0
+        topic = name.removesuffix(".jsonl")
+        rig.send(((topic, line) for line in lines if line), partition=0)
     until(rig.is_settled, "every record handled", 60)
 
     kept = dead_letters(rig.client, DLQS)
@@ -78,11 +79,12 @@ def test_ten_thousand_fuzzed_values_are_kept_or_ignored_and_hide_no_good_one(rig
     worker = rig.start_worker()
     rig.wait_until_ready(worker)
 
-    rig.send(((AUDIT, value) for value in values), partition=0
+    rig.send(((AUDIT, value) for value in values), partition=0)
     until(rig.is_settled, "every record handled", 120)
 
     assert {(one.offset, one.index) for one in dead_letters(rig.client, DLQS)} == malformed
-    alerts = {one.alert_id for one in judge(facts, Policy()).values() if one.outcome is Outcome.ALERT}
+    verdicts = judge(facts, Policy()).values()
+    alerts = {one.alert_id for one in verdicts if one.outcome is Outcome.ALERT}
     assert set(rig.alerts()) == alerts
     assert alerts
     assert_conserved(worker, len(values), sum(len(records) for records in opened))

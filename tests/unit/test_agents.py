@@ -37,6 +37,9 @@ class Ours:
     def done(self) -> None:
         raise AssertionError("acknowledging is not the stage's")
 
+    def drop(self) -> None:
+        raise AssertionError("dropping is not the stage's")
+
 
 @dataclass
 class Outcome:

@@ -16,12 +16,16 @@ class AClaim:
 
     is_ours: bool = True
     is_done: bool = False
+    is_dropped: bool = False
 
     async def ready(self) -> bool:
         return self.is_ours
 
     def done(self) -> None:
         self.is_done = True
+
+    def drop(self) -> None:
+        self.is_dropped = True
 
 
 @dataclass
@@ -93,6 +97,7 @@ def test_a_stale_batch_is_not_acknowledged() -> None:
     handled = handle(AStage([False]), AClaim())
 
     assert not handled.claim.is_done
+    assert handled.claim.is_dropped
     assert 'end="stale"} 1.0' in handled.metrics
 
 
@@ -115,6 +120,7 @@ def test_a_held_batch_is_dropped_when_the_worker_stops() -> None:
     handled = handle(stage, AClaim(), stop)
 
     assert not handled.claim.is_done
+    assert handled.claim.is_dropped
     assert 'end="dropped"} 1.0' in handled.metrics
 
 
@@ -122,6 +128,7 @@ def test_lost_ownership_puts_the_membership_in_doubt_and_acknowledges_nothing() 
     handled = handle(AStage([LostOwnership("fenced")]), AClaim())
 
     assert handled.in_doubt
+    assert handled.claim.is_dropped
     assert not handled.claim.is_done
     assert handled.crashes == []
 

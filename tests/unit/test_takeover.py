@@ -198,3 +198,18 @@ def test_a_begun_batch_that_learns_it_is_lost_is_waited_for_no_more() -> None:
         assert await settling
 
     in_a_world(act)
+
+
+def test_a_dropped_batch_is_waited_for_no_more_and_keeps_its_offsets_uncommitted() -> None:
+    async def act(world: World) -> None:
+        dropped, later = world.batch(), world.batch()
+        assert await dropped.ready()
+        assert await later.ready()
+
+        dropped.drop()
+        later.done()
+
+        assert await world.take_over.settled(1)
+        assert world.take_over.uncommitted() == {}
+
+    in_a_world(act)
