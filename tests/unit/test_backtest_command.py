@@ -194,7 +194,6 @@ def test_a_wrong_policy_ends_with_3_and_names_every_fault(
     assert len(capsys.readouterr().err.splitlines()) == 2
 
 
-@pytest.mark.xfail(strict=True, reason="typer brings its own click: run() catches another one")
 @pytest.mark.parametrize(
     "arguments", [["backtest"], ["backtest", "x", "--output", "yaml"], ["backtset"], ["--what"]]
 )
