@@ -11,8 +11,10 @@ from types import MappingProxyType
 from typing import Annotated, Final, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 from pipeline.core.errors import ConfigError
+from pipeline.core.evaluate import DISABLED
 from pipeline.core.event_time import event_time_of
 from pipeline.core.evidence import Matching
 from pipeline.core.policy import AllowEntry, Policy, Reason, Severities, Severity, TenantPolicy
@@ -103,6 +105,8 @@ class _AllowPart(_Part):
             raise ValueError('a partner entry takes "delegated_admin" away and nothing else')
         if self.account is not None and self.reasons is None:
             raise ValueError("reasons: an account entry says which it takes away")
+        if self.name == DISABLED:
+            raise ValueError(f'name: "{DISABLED}" stands for a disabled reason: take another')
         if self.until <= self.since:
             raise ValueError("until: not after since")
         return self
@@ -229,14 +233,12 @@ def _place(path: Sequence[int | str]) -> str:
     return ".".join(str(part) for part in path)
 
 
-def _says(fault: object) -> str:
-    match fault:
-        case {"type": "extra_forbidden"}:
+def _says(fault: ErrorDetails) -> str:
+    match fault["type"]:
+        case "extra_forbidden":
             return "no such key: see docker/policy.example.toml"
-        case {"type": "missing"}:
+        case "missing":
             return "missing: every entry needs it"
-        case {"msg": str(message)}:
-            text = message.removeprefix("Value error, ")
-            return text[:1].lower() + text[1:]
         case _:
-            return str(fault)
+            text = fault["msg"].removeprefix("Value error, ")
+            return text[:1].lower() + text[1:]

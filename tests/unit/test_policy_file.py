@@ -191,6 +191,10 @@ def test_a_time_of_day_without_a_zone_is_utc_and_with_one_is_taken_so() -> None:
             'allow.0: a partner entry takes "delegated_admin" away and nothing else',
         ),
         ({"allow": [an_entry(until=date(2026, 3, 1))]}, "allow.0: until: not after since"),
+        (
+            {"allow": [an_entry(name="disabled")]},
+            'allow.0: name: "disabled" stands for a disabled reason: take another',
+        ),
         ({"allow": 5}, "allow: "),
         ({"tenants": []}, "tenants: "),
         (
