@@ -1,12 +1,13 @@
 """What lies in the DLQ topics, read as an operator would."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, TopicPartition
 
 
-class Letter(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Letter:
     """A dead letter: where the record came from, and its bytes."""
 
     topic: str
@@ -44,7 +45,7 @@ def dead_letters(client: Mapping[str, str], topics: Sequence[str]) -> list[Lette
 
 
 def _letter(message: Message) -> Letter:
-    headers = {name: value for name, value in message.headers() or [] if isinstance(value, bytes)}
+    headers: dict[str, bytes] = dict(message.headers() or [])  # type: ignore[arg-type]  # bytes
     index = headers["masswatch-dlq-index"]
     value = message.value()
     return Letter(
