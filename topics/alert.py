@@ -25,6 +25,7 @@ class Actor(_Published):
     """Who made the assignment; empty texts where the source says nothing."""
 
     upn: str
+    identity: str = Field(description="the audit event's own column, as it came")
     object_id: str = Field(description="Entra object id, in lower case")
     is_delegated_admin: bool
     partner_tenant_id: str

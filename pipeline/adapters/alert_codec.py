@@ -131,6 +131,7 @@ def _actor(assignment: Assignment) -> wire.Actor:
     actor = assignment.actor
     return wire.Actor(
         upn=_upn(assignment),
+        identity=assignment.identity,
         object_id=actor.object_id,
         is_delegated_admin=actor.is_delegated_admin,
         partner_tenant_id=actor.partner_tenant_id,
