@@ -8,6 +8,7 @@ import structlog
 
 from pipeline.config import Settings
 from pipeline.wiring import Parts, worker_parts
+from pipeline.worker.memory import keep_freed_memory
 from pipeline.worker.watchdog import end_hard_after
 from pipeline.worker.worker import Worker
 
@@ -22,6 +23,7 @@ def run_worker(settings: Settings) -> None:
         Unreachable: the broker or the store does not answer at the start.
         Stuck: something stood still.
     """
+    keep_freed_memory()
     asyncio.run(_run(settings, worker_parts(settings)))
 
 

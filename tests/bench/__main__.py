@@ -1,0 +1,111 @@
+"""Measures throughput and latency on a local stack of its own, in one command: `make bench`.
+
+Throughput: in each round one topic is written (audit events of 1.75 kB, one a value, 4 partitions,
+one in a hundred with the needle, batches of 256 KiB) and read to its end by every way, one after
+another. The worker is whole: `masswatch worker` with its five agents, Redis, HTTP and metrics. All
+ways decode what holds the needle; those records are such that decoding ignores them (assignments
+to groups or as Available), so that no way is charged for evaluating. The records lie in an open
+transaction until the worker has started and come to rest, and its CPU is counted from their
+release until all are handled; the peers count their own from the assignment of the partitions on
+(Faust: after its first 2,000 records). CPU is user and system time of all threads of a process.
+
+Latency: one worker, 1,000 ordinary audit events a second, and every 100 ms a delegated admin's
+assignment to all devices, sent with acks=all; the clock runs from just before the sending until a
+read_committed consumer has the alert.
+"""
+
+import argparse
+import json
+import signal
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from types import FrameType
+from typing import Any, Final
+
+from pipeline.localstack import Addresses, down, up
+from pipeline.wiring import clock
+
+from . import latency, report
+from .measure import machine
+from .records import ordinary_traffic
+from .throughput import Bench, Round
+
+FOLDER: Final = Path(".masswatch") / "bench"
+
+
+def main() -> None:
+    """Measure what was asked for, print it, and keep it as JSON."""
+    asked = _asked()
+    signal.signal(signal.SIGTERM, _end)
+    stack = FOLDER / "stack"
+    result: dict[str, Any] = {
+        "machine": machine(),
+        "options": {name: value for name, value in vars(asked).items() if value is not None},
+    }
+    _show("# Benchmark", (__doc__ or "").splitlines(), report.machine_lines(result["machine"]))
+    down(stack, purge=True)
+    try:
+        addresses = up(stack, _progress)
+        if asked.only != "latency":
+            rounds = _throughput(addresses, asked)
+            result["throughput"] = report.throughput_json(rounds)
+            title = f"## Throughput: {asked.records:,} records, compression {asked.compression}"
+            _show(title, report.throughput_lines(rounds))
+        if asked.only != "throughput":
+            measured = latency.measure(addresses, FOLDER / "logs", asked.alerts)
+            result["latency"] = report.latency_json(measured)
+            _show("## Latency", report.latency_lines(measured))
+    finally:
+        down(stack, purge=True)
+    path = FOLDER / "result.json"
+    path.write_text(json.dumps(result, indent=2) + "\n")
+    print(f"\nall of it: {path}")
+
+
+def _throughput(addresses: Addresses, asked: argparse.Namespace) -> list[Round]:
+    bench = Bench(
+        addresses,
+        FOLDER / "logs",
+        ordinary_traffic(clock()),
+        asked.records,
+        asked.compression,
+    )
+    rounds: list[Round] = []
+    for number, one in enumerate(bench.rounds(asked.repeats), 1):
+        rounds.append(one)
+        shown = ", ".join(f"{way} {each.cpu_micros:.2f} µs" for way, each in one.results.items())
+        _progress(f"round {number} of {asked.repeats}: {shown}")
+    return rounds
+
+
+def _asked() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bench",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--records", type=int, default=300_000, help="on the topic of each round")
+    parser.add_argument("--repeats", type=int, default=3, help="rounds of throughput")
+    parser.add_argument("--alerts", type=int, default=300, help="whose latency is taken")
+    parser.add_argument("--only", choices=("throughput", "latency"))
+    parser.add_argument(
+        "--compression", choices=("none", "lz4", "zstd", "snappy", "gzip"), default="none"
+    )
+    return parser.parse_args()
+
+
+def _show(title: str, *blocks: Iterable[str]) -> None:
+    print("\n" + "\n\n".join((title, *("\n".join(block) for block in blocks))), flush=True)
+
+
+def _progress(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _end(number: int, _: FrameType | None) -> None:
+    raise SystemExit(128 + number)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""What a process has used up, figures over several runs, and the machine they come from."""
+
+import os
+import platform
+import resource
+import statistics
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Self
+
+_TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """A figure over several runs."""
+
+    median: float
+    lowest: float
+    highest: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Self:
+        """Sum up the values of several runs."""
+        return cls(statistics.median(values), min(values), max(values))
+
+    def shown(self, form: str) -> str:
+        """Write median and range, every number in the form."""
+        low, high = format(self.lowest, form), format(self.highest, form)
+        return f"{self.median:{form}} ({low} to {high})"
+
+
+def cpu_of(pid: int) -> float:
+    """Return the seconds of CPU, user and system, of a process and all of its threads; proc(5)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS_PER_SECOND
+
+
+def own_cpu() -> float:
+    """Return the seconds of CPU, user and system, of this process and all of its threads."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+def quantile(ordered: Sequence[float], share: float) -> float:
+    """Return the value below which that share of the ordered values lies."""
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+def machine() -> dict[str, str]:
+    """Say where and when this runs."""
+    return {
+        "cpu": f"{os.cpu_count()} x {_cpu_model()}",
+        "system": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        "date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+        "commit": _commit(),
+        "load": f"{os.getloadavg()[0]:.1f} before the start",
+    }
+
+
+def _cpu_model() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() == "model name":
+            return value.strip()
+    return platform.machine()
+
+
+def _commit() -> str:
+    here = Path(__file__).parent
+    asked = ("git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=12")
+    said = subprocess.run(asked, capture_output=True, text=True, check=False)
+    return said.stdout.strip() or "none"

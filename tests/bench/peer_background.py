@@ -1,0 +1,43 @@
+"""Audit events at a steady rate until told to stop, as a process of its own.
+
+Called with servers, topic and events per second. One event a value, in steps of 10 ms.
+"""
+
+import signal
+import sys
+import threading
+import time
+from itertools import cycle
+
+from confluent_kafka import Producer
+
+from pipeline.wiring import clock
+
+from .records import HIT_EVERY, ordinary_traffic
+
+_STEP = 0.01
+
+
+def main() -> None:
+    servers, topic, rate = sys.argv[1:]
+    stopping = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stopping.set())
+    traffic = ordinary_traffic(clock())
+    values = cycle(
+        value for _, value in traffic.stream(len(traffic.plain) // HIT_EVERY * HIT_EVERY)
+    )
+    producer = Producer(
+        {"bootstrap.servers": servers, "acks": "all", "linger.ms": "5", "log_level": "0"}
+    )
+    at_once, due = round(int(rate) * _STEP), time.monotonic()
+    while not stopping.is_set():
+        for _ in range(at_once):
+            producer.produce(topic, next(values))
+        producer.poll(0)
+        due += _STEP
+        stopping.wait(max(0.0, due - time.monotonic()))
+    producer.flush(10)
+
+
+if __name__ == "__main__":
+    main()

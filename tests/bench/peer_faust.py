@@ -1,0 +1,66 @@
+"""A plain Faust agent over raw bytes with the same byte test and decoder, as a process of its own.
+
+Called with servers, topic, group and number of records. Faust runs as its documentation has it:
+only the web server, the leader's topic and the declaring of topics are off, which can but help it.
+"""
+
+import asyncio
+import logging
+import sys
+import tempfile
+import time
+from typing import Any
+
+import faust
+
+from pipeline.sources.decode import Decoder
+from pipeline.sources.outcome import Ignored
+
+from .measure import own_cpu
+from .records import NEEDLE
+from .result import Used, hand_over
+
+_WARM_UP = 2000
+"""Records before the measuring, so that Faust's buffers are as full at its start as at its end."""
+
+
+async def main() -> None:
+    servers, topic, group, records = sys.argv[1:]
+    logging.disable(logging.WARNING)
+    with tempfile.TemporaryDirectory() as folder:
+        app = faust.App(
+            group,
+            broker=f"kafka://{servers}",
+            datadir=folder,
+            consumer_auto_offset_reset="earliest",
+            autodiscover=False,
+            web_enabled=False,
+            topic_allow_declare=False,
+            topic_disable_leader=True,
+        )
+        done = asyncio.Event()
+        audit = app.topic(topic, value_type=bytes, value_serializer="raw")
+
+        async def agent(values: Any) -> None:
+            decode = Decoder()
+            hits = seen = 0
+            began = Used(0.0, 0.0)
+            async for value in values:
+                seen += 1
+                if value.find(NEEDLE) >= 0:
+                    hits += sum(isinstance(one.decoded, Ignored) for one in decode(value))
+                if seen == _WARM_UP:
+                    began, hits = Used(own_cpu(), time.perf_counter()), 0
+                elif seen == _WARM_UP + int(records):
+                    ended = Used(own_cpu(), time.perf_counter())
+                    hand_over(began, ended, records=int(records), hits=hits)
+                    done.set()
+
+        app.agent(audit, name="audit")(agent)
+        await app.start()
+        await done.wait()
+        await app.stop()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
