@@ -32,11 +32,15 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A record nobody could use: the whole value, why, and which record of it (None: all)."""
+    """A record nobody could use: the whole value, why, and which record of it.
+
+    `index` None means the value as a whole; then `records` of it are meant.
+    """
 
     candidate: Candidate
     reason: str
     index: int | None
+    records: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,8 +24,8 @@ class Counts:
     def handled(self, topic: str, kind: str) -> None:
         self.seen[f"handled {kind}"] += 1
 
-    def dead_lettered(self, topic: str) -> None:
-        self.seen["dead-lettered"] += 1
+    def dead_lettered(self, topic: str, records: int = 1) -> None:
+        self.seen["dead-lettered"] += records
 
     def unmapped_workspace(self) -> None:
         self.seen["unmapped workspace"] += 1

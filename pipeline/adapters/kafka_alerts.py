@@ -19,7 +19,7 @@ from confluent_kafka import (
 )
 
 from pipeline.adapters.alert_codec import Encoded, decode, encode
-from pipeline.core.errors import BrokerUnavailable, LostOwnership
+from pipeline.core.errors import BrokerUnavailable, ConfigError, LostOwnership
 from pipeline.ports import Published, Revision
 from topics.catalogue import ALERT_MAX_BYTES, ALERTS
 
@@ -39,6 +39,7 @@ _CONSUMER: Final = {
     "group.id": "masswatch-alerts-never-committed",
     "enable.auto.commit": "false",
     "enable.auto.offset.store": "false",
+    "auto.offset.reset": "error",  # the default would take a lost offset for an empty topic
     "isolation.level": "read_committed",
     "enable.partition.eof": "true",
     "fetch.wait.max.ms": "10",
@@ -46,6 +47,7 @@ _CONSUMER: Final = {
 }
 
 _TIMED_OUT: Final = KafkaError._TIMED_OUT  # noqa: SLF001 - librdkafka's name of a local error
+_TOO_LARGE: Final = KafkaError.MSG_SIZE_TOO_LARGE
 _PARTITION_EOF: Final = KafkaError._PARTITION_EOF  # noqa: SLF001 - the same
 
 _log = structlog.get_logger()
@@ -117,19 +119,24 @@ class KafkaAlerts:
 
     async def publish(self, revisions: Sequence[Revision]) -> None:
         """Publish all of the revisions or none, in one transaction; see `AlertLog`."""
-        encoded = [encode(revision) for revision in revisions]
+        loop = asyncio.get_running_loop()
+        # Writing alerts of much evidence takes long: not in the loop.
+        encoded = await loop.run_in_executor(None, _encoded, revisions)
         producer = self._producer
         if producer is None:
             raise LostOwnership(f"{self._name}: already lost or closed: take it over again")
         # Whatever interrupts us, the outcome is unknown; only a commit gives the producer back.
         self._producer = None
-        transaction = asyncio.get_running_loop().run_in_executor(
-            self._executor, self._transact, producer, encoded
-        )
+        transaction = loop.run_in_executor(self._executor, self._transact, producer, encoded)
         try:
             await transaction
         except (KafkaException, BufferError) as error:
             self._drop(producer)
+            if isinstance(error, KafkaException) and error.args[0].code() == _TOO_LARGE:
+                raise ConfigError(
+                    f"{self._name}: an alert does not fit: raise the topic's max.message.bytes to "
+                    f"{ALERT_MAX_BYTES} (masswatch topics apply)"
+                ) from error
             raise LostOwnership(f"{self._name}: {error}: take it over again") from error
         except BaseException:
             self._drop(producer)
@@ -165,6 +172,10 @@ class KafkaAlerts:
         """Let the executor's thread end the producer, as that may wait for the broker."""
         self._executor.submit(producer.purge)
         self._executor.shutdown(wait=False)
+
+
+def _encoded(revisions: Sequence[Revision]) -> list[Encoded]:
+    return [encode(revision) for revision in revisions]
 
 
 class _Memory:

@@ -6,7 +6,7 @@ a small bridge of our own: one thread polls for delivery reports and wakes the l
 
 import asyncio
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -16,10 +16,10 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from pipeline.core.errors import BrokerUnavailable, ConfigError
 from pipeline.ports import Headers
+from topics.catalogue import DEAD_LETTER_MAX_BYTES
 
-RECORD_BYTES_AT_MOST: Final = 2 * 1024 * 1024
-"""A value of 1 MiB, which sources may hold, with its headers and a DLQ's provenance."""
-
+_BYTES_AT_ONCE: Final = 16 * 1024 * 1024
+_RECORDS_AT_ONCE: Final = 10_000
 _POLL_SECONDS: Final = 0.1
 _AFTER_THE_TIME_OUT: Final = timedelta(seconds=5)
 _WRONG_FOR_EVER: Final = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_RECORD})
@@ -28,7 +28,7 @@ _DEFAULTS: Final = {
     "enable.idempotence": "true",
     "linger.ms": "1",
     "compression.type": "zstd",
-    "message.max.bytes": str(RECORD_BYTES_AT_MOST),
+    "message.max.bytes": str(DEAD_LETTER_MAX_BYTES),
     "log_level": "0",  # what matters comes back as an error
 }
 
@@ -77,8 +77,10 @@ class Deliveries:
             BrokerUnavailable: not all were confirmed in time; some may have been delivered.
             ConfigError: a record is one that its topic will never take.
         """
-        if not records:
-            return
+        for few in _slices(records):
+            await self._send(few)
+
+    async def _send(self, records: Sequence[Outgoing]) -> None:
         flight = _Flight(asyncio.get_running_loop(), len(records))
         producer = self._producer
         for record in records:
@@ -130,6 +132,18 @@ class Deliveries:
     def _poll(self) -> None:
         while not self._closed.is_set():
             self._producer.poll(_POLL_SECONDS)
+
+
+def _slices(records: Sequence[Outgoing]) -> Iterator[Sequence[Outgoing]]:
+    """Part records so that what is on its way at once fits into the producer's queue."""
+    first, size = 0, 0
+    for place, record in enumerate(records):
+        if place > first and (size > _BYTES_AT_ONCE or place - first >= _RECORDS_AT_ONCE):
+            yield records[first:place]
+            first, size = place, 0
+        size += len(record.value or b"")
+    if records:
+        yield records[first:]
 
 
 class _Flight:

@@ -1,5 +1,6 @@
 """Evaluation requests and dead letters on Kafka."""
 
+import hashlib
 import json
 import zlib
 from collections.abc import Sequence
@@ -8,9 +9,10 @@ from typing import Final
 from pipeline.adapters.kafka_deliveries import Deliveries, Outgoing
 from pipeline.core.model import AssignmentId
 from pipeline.ports import Candidate, DeadLetter, Headers
-from topics.catalogue import EVALUATIONS, dlq_of
+from topics.catalogue import DEAD_LETTER_MAX_BYTES, EVALUATIONS, dlq_of
 
 PROVENANCE: Final = "masswatch-dlq-"
+_VALUE_AT_MOST: Final = DEAD_LETTER_MAX_BYTES - 64 * 1024
 WHOLE: Final = b"null"
 """The index of a dead letter whose value could not be taken apart."""
 
@@ -76,7 +78,7 @@ def read_request(candidate: Candidate) -> AssignmentId | None:
     """Read which assignment a value of the evaluations topic asks for; None: it is no request."""
     try:
         request = json.loads(candidate.value or b"")
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     match request:
         case {"tenant_id": str(tenant_id), "audit_event_id": str(audit_event_id)}:
@@ -87,11 +89,24 @@ def read_request(candidate: Candidate) -> AssignmentId | None:
 
 def _outgoing(letter: DeadLetter) -> Outgoing:
     candidate = letter.candidate
+    value, key = candidate.value or b"", candidate.key or b""
+    headers = (*candidate.headers, *_provenance(letter))
+    room = _VALUE_AT_MOST - len(key) - sum(len(name) + len(of or b"") for name, of in headers)
+    if len(value) <= room:
+        return Outgoing(dlq_of(candidate.position.topic), candidate.value, candidate.key, headers)
     return Outgoing(
         topic=dlq_of(candidate.position.topic),
-        value=candidate.value,
+        value=value[: max(0, room)],
         key=candidate.key,
-        headers=(*candidate.headers, *_provenance(letter)),
+        headers=(*headers, *_truncation(value)),
+    )
+
+
+def _truncation(value: bytes) -> Headers:
+    """Say what a value was that a compressed source topic could hold, and a DLQ cannot."""
+    return (
+        (f"{PROVENANCE}truncated-from", b"%d" % len(value)),
+        (f"{PROVENANCE}sha256", hashlib.sha256(value).hexdigest().encode()),
     )
 
 

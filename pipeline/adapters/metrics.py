@@ -129,9 +129,9 @@ class Metrics:
         """Count a record that became a durable fact."""
         self._handled.labels(topic, kind).inc()
 
-    def dead_lettered(self, topic: str) -> None:
+    def dead_lettered(self, topic: str, records: int = 1) -> None:
         """Count a record that is durable in the DLQ."""
-        self._dead_lettered.labels(topic).inc()
+        self._dead_lettered.labels(topic).inc(records)
 
     def unmapped_workspace(self) -> None:
         """Count a fact whose tenant is a workspace id that the policy does not map."""

@@ -10,6 +10,7 @@ Response: mark the user as compromised or disable the account, then remove the a
 """
 
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from typing import Final, TypeVar
 
 from pipeline.core.evidence import matches, window_of
@@ -17,8 +18,8 @@ from pipeline.core.model import Assignment, Behavior, Evidence, GraphRequest, Ri
 from pipeline.core.policy import Policy, Reason, Severity
 from pipeline.core.verdict import Verdict, Withholding, canonical
 
-EVIDENCE_AT_MOST: Final = 500
-"""Facts a kind that an alert carries: what every reader of the topic can still hold."""
+CARRIED_AT_MOST: Final = 500
+"""Variants, and facts a kind, that an alert carries: what fits into a record of the topic."""
 
 DISABLED: Final = "disabled"
 """Named in place of an allow-list entry when the tenant's policy has switched a reason off."""
@@ -66,7 +67,7 @@ def evaluate(
     reasons, withheld = _weigh(ordered, carried, policy)
     return Verdict(
         assignment=ordered[0],
-        variants=tuple(ordered),
+        variants=tuple(ordered[:CARRIED_AT_MOST]),
         target_types=tuple(sorted({kind for one in ordered for kind in one.target_types})),
         split_signals=all(one.split_signals for one in ordered),
         reasons=reasons,
@@ -75,9 +76,22 @@ def evaluate(
         risk=risk,
         behaviors=behaviors,
         graph=graph,
-        evidence_truncated=truncated_before or len(carried) < len(ours),
+        evidence_truncated=(
+            truncated_before or len(carried) < len(ours) or len(ordered) > CARRIED_AT_MOST
+        ),
         ip_addresses=tuple(sorted({one.ip_address for one in graph if one.ip_address})),
         recommended_actions=(*(_ACTIONS[reason] for reason in reasons), *_ACTIONS_ALWAYS),
+    )
+
+
+def keeping(verdict: Verdict, evidence: Iterable[Evidence]) -> Verdict:
+    """Return a verdict that carries this evidence beside its own, whether it counts or not."""
+    known: set[Evidence] = {*verdict.risk, *verdict.behaviors, *verdict.graph, *evidence}
+    return replace(
+        verdict,
+        risk=_latest(Risk, known),
+        behaviors=_latest(Behavior, known),
+        graph=_latest(GraphRequest, known),
     )
 
 
@@ -91,7 +105,7 @@ def _belongs(fact: Evidence, assignment: Assignment, policy: Policy) -> bool:
 def _latest(kind: type[_Kind], facts: Iterable[Evidence]) -> tuple[_Kind, ...]:
     of_kind = [fact for fact in facts if isinstance(fact, kind)]
     return tuple(sorted(of_kind, key=lambda one: (-one.event_time, canonical(one))))[
-        :EVIDENCE_AT_MOST
+        :CARRIED_AT_MOST
     ]
 
 

@@ -3,12 +3,15 @@
 import hashlib
 import json
 import uuid
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 
 from pipeline.core.event_time import EventTime
 from pipeline.core.model import (
+    Actor,
+    App,
     Assignment,
     AssignmentId,
     Behavior,
@@ -46,8 +49,9 @@ class Withholding:
 class Verdict:
     """An assignment judged: what holds, what counts, and all of the evidence that was seen.
 
-    `assignment` is the earliest variant, then that of the lowest bytes. Evidence lists come the
-    latest first, at most 500 a kind; `evidence_truncated` tells whether there was more.
+    `assignment` is the earliest variant, then that of the lowest bytes. At most 500 variants are
+    listed, the earliest first, and at most 500 facts a kind of evidence, the latest first;
+    `evidence_truncated` tells whether there was more.
     """
 
     assignment: Assignment
@@ -84,7 +88,20 @@ class Verdict:
     @property
     def digest(self) -> str:
         """What this verdict says, hashed: without where and when its records arrived."""
-        return _hash(_canonical((self.outcome, astuple(self))))
+        facts = (self.variants, self.risk, self.behaviors, self.graph)
+        said = (
+            self.outcome,
+            [[fact_id(fact) for fact in of_kind] for of_kind in facts],
+            self.target_types,
+            self.split_signals,
+            self.reasons,
+            [(one.reason, one.entry) for one in self.withheld],
+            self.severity,
+            self.evidence_truncated,
+            self.ip_addresses,
+            self.recommended_actions,
+        )
+        return _hash(_canonical(said))
 
 
 def alert_id(of: AssignmentId) -> str:
@@ -97,9 +114,15 @@ def fact_id(fact: Fact) -> str:
     return _hash(canonical(fact))[:16]
 
 
+@lru_cache(maxsize=8192)  # an alert of many facts is judged again for each one that joins them
 def canonical(fact: Fact) -> str:
     """Write a fact as text, the same for equal facts and another for any other."""
-    return _canonical((type(fact).__name__, astuple(fact)))
+    return _canonical((type(fact).__name__, _plain(fact)))
+
+
+def _plain(part: Fact | Actor | App) -> list[object]:
+    values = (getattr(part, field.name) for field in fields(part))
+    return [_plain(value) if isinstance(value, Actor | App) else value for value in values]
 
 
 def _canonical(value: object) -> str:

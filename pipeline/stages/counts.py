@@ -18,8 +18,8 @@ class ObserveCounts(Protocol):
         """A record became a fact of that kind, and the fact is durable."""
         ...
 
-    def dead_lettered(self, topic: str) -> None:
-        """A record went to the DLQ, and is durable there."""
+    def dead_lettered(self, topic: str, records: int = 1) -> None:
+        """Records went to the DLQ, and are durable there."""
         ...
 
     def unmapped_workspace(self) -> None:

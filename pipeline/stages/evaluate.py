@@ -1,11 +1,13 @@
 """Evaluate: requests become verdicts, and verdicts that say something new become revisions."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import structlog
 
-from pipeline.core.evaluate import evaluate
+from pipeline.core.evaluate import evaluate, keeping
 from pipeline.core.event_time import EventTime
 from pipeline.core.model import AssignmentId, Evidence, Fact, Position, Seen
 from pipeline.core.policy import Policy
@@ -20,6 +22,9 @@ from pipeline.ports import (
     Status,
 )
 from pipeline.stages.counts import EvaluateCounts
+
+_AT_ONCE: Final = 20
+"""Assignments in one transaction: those of an actor with hundreds of facts take a second or so."""
 
 _log = structlog.get_logger()
 
@@ -48,20 +53,30 @@ class Evaluate:
         self._counts = counts
 
     async def __call__(self, ids: Sequence[AssignmentId], alerts: AlertLog, ready: Ready) -> bool:
-        """Judge what was asked for and publish what has changed, in one transaction.
+        """Judge what was asked for and publish what has changed, in a transaction for every few.
 
         Returns:
             True when the batch may be acknowledged; false when it is no longer ours.
 
         Raises:
-            StoreUnavailable: nothing was published; call again when the store is back.
+            StoreUnavailable: call again when the store is back; what was published stays.
             LostOwnership: what was decided is void; the partition must be taken over anew.
         """
+        coalesced = list(dict.fromkeys(ids))
+        for first in range(0, len(coalesced), _AT_ONCE):
+            if not await self._few(coalesced[first : first + _AT_ONCE], alerts, ready):
+                return False
+        return True
+
+    async def _few(self, ids: Sequence[AssignmentId], alerts: AlertLog, ready: Ready) -> bool:
         if not await ready():
             return False
-        coalesced = list(dict.fromkeys(ids))
-        dossiers = await self._facts.dossiers(coalesced)
-        judged = [self._judge(one, alerts) for one in dossiers if one.variants]
+        dossiers = await self._facts.dossiers(ids)
+        judged: list[_Judged] = []
+        for one in dossiers:
+            if one.variants:
+                judged.append(self._judge(one, alerts))
+                await asyncio.sleep(0)  # judging much evidence takes long, and heartbeats wait
         revisions = [one.revision for one in judged if one.revision is not None]
         if revisions:
             if not await ready():
@@ -82,6 +97,9 @@ class Evaluate:
         status = Status.ACTIVE if verdict.outcome is Outcome.ALERT else Status.WITHDRAWN
         if _says_nothing_new(verdict, status, last):
             return _Judged(verdict, None)
+        if last is not None and status is Status.WITHDRAWN:
+            # A narrower window may be widened again, when the store has forgotten.
+            verdict = keeping(verdict, (seen.fact for seen in last.evidence))
         revision = Revision(
             verdict=verdict,
             number=1 if last is None else last.number + 1,

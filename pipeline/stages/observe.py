@@ -26,6 +26,10 @@ from pipeline.ports import (
 from pipeline.sources.outcome import Ignored, Malformed, Record
 from pipeline.stages.counts import ObserveCounts
 
+_LETTERS_A_VALUE: Final = 16
+_LETTER_BYTES_A_VALUE: Final = 4 * 1024 * 1024
+"""Each letter carries the whole value: more of them than that are one letter for all of it."""
+
 _log = structlog.get_logger()
 
 _BYTES_A_TURN: Final = 1024 * 1024
@@ -97,8 +101,10 @@ class Observe:
             if decoded_bytes > _BYTES_A_TURN:
                 await asyncio.sleep(0)
                 decoded_bytes = 0
+            known = len(harvest.letters)
             for record in self._decode(candidate.value):
                 self._sort(record, candidate, harvest)
+            harvest.letters[known:] = _bounded(harvest.letters[known:])
         return harvest
 
     def _sort(self, record: Record, candidate: Candidate, harvest: _Harvest) -> None:
@@ -126,7 +132,7 @@ class Observe:
         for seen in harvest.facts:
             self._counts.handled(seen.position.topic, kind_of(seen.fact))
         for letter in harvest.letters:
-            self._counts.dead_lettered(letter.candidate.position.topic)
+            self._counts.dead_lettered(letter.candidate.position.topic, letter.records)
             _log.warning(
                 "record.dead_lettered",
                 position=str(letter.candidate.position),
@@ -137,6 +143,18 @@ class Observe:
             self._counts.unmapped_workspace()
         for kind in harvest.too_late:
             self._counts.too_late(kind)
+
+
+def _bounded(letters: list[DeadLetter]) -> list[DeadLetter]:
+    """Return the letters of one value, as one when they would multiply it beyond measure."""
+    count = len(letters)
+    if count <= _LETTERS_A_VALUE:
+        return letters
+    first = letters[0]
+    if count * len(first.candidate.value or b"") <= _LETTER_BYTES_A_VALUE:
+        return letters
+    reason = f"{count} records, the first of them #{first.index}: {first.reason}"
+    return [DeadLetter(first.candidate, reason, index=None, records=count)]
 
 
 def kind_of(fact: Fact) -> str:

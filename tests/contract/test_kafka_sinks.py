@@ -1,12 +1,14 @@
 import asyncio
+import hashlib
 from dataclasses import replace
 from datetime import timedelta
+from random import Random
 
 import pytest
 from confluent_kafka import Consumer, Message, TopicPartition
 
 from pipeline.adapters import kafka_admin
-from pipeline.adapters.kafka_deliveries import Deliveries
+from pipeline.adapters.kafka_deliveries import Deliveries, Outgoing
 from pipeline.adapters.kafka_sinks import (
     KafkaDeadLetters,
     KafkaRequests,
@@ -117,16 +119,16 @@ def test_a_topic_that_does_not_exist_confirms_nothing(stack: Addresses, prefix: 
 
 
 @pytest.mark.stack
-def test_a_letter_that_no_topic_can_hold_is_a_matter_of_configuration(
+def test_a_record_that_no_topic_can_hold_is_a_matter_of_configuration(
     stack: Addresses, prefix: str
 ) -> None:
     client = {"bootstrap.servers": stack.bootstrap_servers}
-    too_large = Candidate(Position(prefix + "audit", 0, 0), bytes(3 * KIB * KIB))
+    too_large = Outgoing(prefix + "audit", bytes(3 * KIB * KIB), None)
 
     async def run() -> None:
         deliveries = Deliveries(client)
         try:
-            await KafkaDeadLetters(deliveries).send([DeadLetter(too_large, "not JSON", None)])
+            await deliveries.send([too_large])
         finally:
             await deliveries.close()
 
@@ -144,3 +146,28 @@ def test_without_a_broker_a_send_ends_with_an_error_within_its_time_out() -> Non
 
     with pytest.raises(BrokerUnavailable, match=r"evaluations\.v1: not confirmed"):
         asyncio.run(run())
+
+
+@pytest.mark.stack
+def test_a_dead_letter_that_no_dlq_could_hold_is_cut_and_says_what_it_was(
+    stack: Addresses, prefix: str
+) -> None:
+    client, source = {"bootstrap.servers": stack.bootstrap_servers}, prefix + "audit"
+    create(dlq_of("intune.audit.v1"), dlq_of(source), client)
+    value = Random(1).randbytes(5 * KIB * KIB)
+    candidate = Candidate(Position(source, 3, 17), value, key=b"k")
+
+    async def run() -> None:
+        deliveries = Deliveries(client)
+        await KafkaDeadLetters(deliveries).send([DeadLetter(candidate, "not JSON", None)])
+        await deliveries.close()
+
+    asyncio.run(run())
+
+    [message] = read(dlq_of(source), 4, 1, client)
+    kept, headers = message.value() or b"", dict(message.headers() or [])
+    assert KIB * KIB < len(kept) < 2 * KIB * KIB
+    assert value.startswith(kept)
+    assert headers["masswatch-dlq-truncated-from"] == b"%d" % len(value)
+    assert headers["masswatch-dlq-sha256"] == hashlib.sha256(value).hexdigest().encode()
+    assert headers["masswatch-dlq-offset"] == b"17"

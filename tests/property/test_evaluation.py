@@ -21,7 +21,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pipeline.backtest.batch import judge
-from pipeline.core.evaluate import EVIDENCE_AT_MOST, evaluate
+from pipeline.core.evaluate import CARRIED_AT_MOST, evaluate
 from pipeline.core.event_time import EventTime, format_event_time, parse_event_time, ticks
 from pipeline.core.evidence import Matching, keys_of, matches
 from pipeline.core.model import Assignment, Behavior, Evidence, Fact, Risk
@@ -197,13 +197,13 @@ def test_the_batch_judges_as_if_it_showed_every_fact_to_every_assignment(
 
 @pytest.mark.parametrize("build", [a_risk, a_behavior])
 @settings(max_examples=10, deadline=None)
-@example(dice=Random(0), cut=EVIDENCE_AT_MOST + 100)
+@example(dice=Random(0), cut=CARRIED_AT_MOST + 100)
 @given(dice=st.randoms(use_true_random=False), cut=st.integers(0, 600))
 def test_the_latest_500_are_the_same_when_the_rest_has_expired_in_between(
     build: Callable[..., Risk | Behavior], dice: Random, cut: int
 ) -> None:
     facts: list[Evidence] = [
-        build(at=shifted(MONDAY, plus_ticks=-one)) for one in range(EVIDENCE_AT_MOST + 100)
+        build(at=shifted(MONDAY, plus_ticks=-one)) for one in range(CARRIED_AT_MOST + 100)
     ]
     dice.shuffle(facts)
     of = [an_assignment()]

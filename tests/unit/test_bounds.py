@@ -1,3 +1,5 @@
+import json
+
 from builders import a_graph_request, a_risk, an_assignment
 
 from pipeline.core.evidence import GRAPH_PATH_THAT_COUNTS
@@ -37,3 +39,11 @@ def test_a_long_uri_without_the_path_keeps_its_beginning() -> None:
     kept = bounded(a_graph_request(uri="https://graph.example.org/" + "x" * 9_000)).uri
 
     assert kept.startswith("https://graph.example.org/")
+
+
+def test_texts_are_measured_as_they_stand_in_json() -> None:
+    for hostile in ("é" * 500, "\x00" * 200, "😀" * 300, '"' * 400):
+        kept = bounded(a_risk(upn=hostile)).upn
+
+        assert len(json.dumps(kept, ensure_ascii=False).encode()) - 2 <= LONGEST
+        assert kept != hostile

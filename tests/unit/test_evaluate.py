@@ -16,7 +16,7 @@ from builders import (
     shifted,
 )
 
-from pipeline.core.evaluate import DISABLED, EVIDENCE_AT_MOST, evaluate
+from pipeline.core.evaluate import CARRIED_AT_MOST, DISABLED, evaluate
 from pipeline.core.evidence import BEHAVIORS_THAT_COUNT, Matching
 from pipeline.core.model import Behavior, Evidence, Risk
 from pipeline.core.policy import AllowEntry, Policy, Reason, Severities, Severity, TenantPolicy
@@ -396,8 +396,8 @@ def test_at_most_500_facts_a_kind_are_carried_the_latest_first(
     verdict = judged(*reversed(facts))
 
     carried = verdict.risk if reason is Reason.USER_RISK else verdict.behaviors
-    assert carried == tuple(facts[:EVIDENCE_AT_MOST])
-    assert EVIDENCE_AT_MOST == 500
+    assert carried == tuple(facts[:CARRIED_AT_MOST])
+    assert CARRIED_AT_MOST == 500
     assert verdict.evidence_truncated
 
 
@@ -450,3 +450,17 @@ def test_each_reason_recommends_its_own_action_before_the_usual_ones() -> None:
     assert risky[-2:] == usual
     assert len(risky) == 3
     assert len(set(everything.recommended_actions)) == 5
+
+
+def test_more_variants_than_an_alert_can_list_still_count_and_it_says_so() -> None:
+    copies = [
+        an_assignment(at=shifted(MONDAY, plus_ticks=number), delegated=number == 600)
+        for number in range(601)
+    ]
+
+    verdict = evaluate(copies, [], Policy())
+
+    assert verdict.reasons == (Reason.DELEGATED_ADMIN,)
+    assert len(verdict.variants) == 500
+    assert verdict.variants[0].event_time == MONDAY
+    assert verdict.evidence_truncated

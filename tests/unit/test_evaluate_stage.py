@@ -10,7 +10,7 @@ from pipeline.adapters.memory_facts import MemoryFacts
 from pipeline.core.errors import LostOwnership
 from pipeline.core.model import AssignmentId, Fact, Position, Seen
 from pipeline.core.policy import Policy, Reason, TenantPolicy
-from pipeline.core.window import Windows
+from pipeline.core.window import Window, Windows
 from pipeline.ports import Published, Status
 from pipeline.stages.evaluate import Evaluate
 from topics.alert import Alert
@@ -169,6 +169,40 @@ def test_a_batch_that_is_not_ours_any_more_publishes_nothing(effects: int) -> No
 
     assert not is_done
     assert not stage.alerts()
+
+
+def test_many_requests_are_published_in_several_transactions_until_the_batch_is_lost() -> None:
+    stage = Stage()
+    many = [an_assignment(delegated=True, event_id=f"event-{number:03}") for number in range(50)]
+    stage.knows(*many)
+    ids = [one.id for one in many]
+
+    # Each transaction asks twice, before it reads and before it publishes.
+    is_done = run(stage.stage(Policy())(ids, stage.log, ready_times(4)))
+    published = len(stage.alerts())
+    run(stage.stage(Policy())(ids, stage.log, always))
+
+    assert not is_done
+    assert 0 < published < 50
+    assert len(stage.alerts()) == 50
+    assert {one.revision for one in stage.alerts()} == {1}
+
+
+def test_an_alert_withdrawn_by_a_narrower_window_keeps_its_evidence_and_can_come_back() -> None:
+    stage = Stage()
+    stage.knows(QUIET, a_risk(at=shifted(MONDAY, timedelta(days=-10))))
+    stage.evaluates(QUIET.id)
+    narrow = Policy(windows=Windows(evidence=Window(timedelta(days=1), timedelta(days=1))))
+
+    stage.evaluates(QUIET.id, policy=narrow)
+    stage.forgets()
+    stage.knows(QUIET)
+    stage.evaluates(QUIET.id)
+
+    first, second, third = stage.alerts()
+    assert [one.status for one in (first, second, third)] == ["active", "withdrawn", "active"]
+    assert first.evidence == second.evidence == third.evidence
+    assert first.digest == third.digest
 
 
 def test_a_fenced_owner_publishes_nothing_and_says_so() -> None:

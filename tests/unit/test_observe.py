@@ -97,6 +97,30 @@ def test_a_dead_letter_carries_the_whole_value_and_the_index() -> None:
     ]
 
 
+def test_a_value_of_very_many_bad_records_is_one_letter_and_all_of_them_count() -> None:
+    stage = Stage()
+    value = b"[" + b"1," * 300_000 + b"1]"
+
+    run(stage.observe([candidate(value)], always))
+
+    (letter,) = stage.letters.letters
+    assert (letter.index, letter.records) == (None, 300_001)
+    assert letter.reason == "300001 records, the first of them #0: not an object"
+    assert stage.counts.seen == {"dead-lettered": 300_001}
+
+
+@pytest.mark.parametrize(
+    ("records", "blanks"), [(16, 1_000_000), (400, 1)], ids=["few in a large one", "many small"]
+)
+def test_so_many_bad_records_have_a_letter_each(records: int, blanks: int) -> None:
+    stage = Stage()
+    value = b"[" + b"1," * (records - 1) + b"1" + b" " * blanks + b"]"
+
+    run(stage.observe([candidate(value)], always))
+
+    assert [letter.index for letter in stage.letters.letters] == list(range(records))
+
+
 @pytest.mark.parametrize(("effects", "asked", "letters"), [(0, 0, 0), (1, 0, 0), (2, 1, 0)])
 def test_a_batch_that_is_not_ours_any_more_has_no_further_effect(
     effects: int, asked: int, letters: int
