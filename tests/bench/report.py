@@ -69,7 +69,7 @@ def latency_lines(measured: Measured) -> Iterator[str]:
     yield "| ms from just before the sending, until | p50 | p90 | p99 | max |"
     yield "|---|---|---|---|---|"
     for step in STEPS:
-        cells = " | ".join(f"{value:.0f}" for value in _quantiles(measured, step).values())
+        cells = " | ".join(f"{round(value)}" for value in _quantiles(measured, step).values())
         yield f"| {step} | {cells} |"
     yield ""
     yield (
