@@ -70,7 +70,9 @@ class RedisFacts:
         """Keep the facts, in one round trip. See `FactStore`."""
         commands = self._writes(facts)
         replies = await self._call(commands)
-        for command, reply in zip(commands, replies, strict=True):
+        # Of a key's two renewals the last one stays: the first finds nothing when the key is new.
+        confirmed = dict(zip(commands, replies, strict=True))
+        for command, reply in confirmed.items():
             if command[0] == "EXPIRE" and not reply:
                 raise StoreUnavailable(
                     f"{where(self._client)}: a key was gone as soon as it was written: "
@@ -129,16 +131,13 @@ class RedisFacts:
 
     async def assignments(self) -> AsyncIterator[AssignmentId]:
         """Iterate over every assignment stored, by scanning the server. See `FactStore`."""
-        try:
-            async for name in self._client.scan_iter(self._names.all_variants, NAMES_AT_ONCE):
-                of = self._names.assignment_of(name.decode())
-                if of is None:
-                    [fields] = await self._call([("HGETALL", name)])
-                    [of] = self._readable([unpack_name(fields)])
-                if of is not None:  # neither half written nor expired since
-                    yield of
-        except RedisError as error:
-            raise unavailable(self._client, error) from error
+        async for name in self._scanned(self._names.all_variants):
+            of = self._names.assignment_of(name.decode())
+            if of is None:
+                [fields] = await self._call([("HGETALL", name)])
+                [of] = self._readable([unpack_name(fields)])
+            if of is not None:  # neither half written nor expired since
+                yield of
 
     async def close(self) -> None:
         """Close the client."""
@@ -162,12 +161,16 @@ class RedisFacts:
                         fields.setdefault(field, position)
         commands: list[_Command] = []
         for name, fields in hashes.items():
-            commands += [("HSETNX", name, *item) for item in fields.items()]
-            commands.append(("EXPIRE", name, self._kept_for))
+            commands += self._renewed(name, [("HSETNX", name, *item) for item in fields.items()])
         # After the variants, so that whoever finds an assignment in the index can read it.
         for name, entries in index.items():
-            commands += [("SADD", name, *entries), ("EXPIRE", name, self._kept_for)]
+            commands += self._renewed(name, [("SADD", name, *entries)])
         return commands
+
+    def _renewed(self, name: str, writes: Sequence[_Command]) -> list[_Command]:
+        """Renew the life of a key before it is written too, so that it cannot end in between."""
+        renewal = ("EXPIRE", name, self._kept_for)
+        return [renewal, *writes, renewal]
 
     def _variant_fields(self, seen: Seen[Fact], of: AssignmentId) -> dict[bytes, bytes]:
         fields = pack(seen, _near(of))
@@ -197,6 +200,30 @@ class RedisFacts:
                 window = self._windows.graph if is_request else self._windows.evidence
                 for bucket in _buckets(*window.around(seen.fact.event_time)):
                     yield self._names.evidence(seen.fact.tenant_id, key, bucket), key
+
+    async def _scanned(self, pattern: str) -> AsyncIterator[bytes]:
+        """Iterate over the names of keys, each page of which comes from one run of the server.
+
+        A cursor means something else after a restart, which then would hide keys.
+        """
+        cursor, runs = 0, set[object]()
+        scan = ("MATCH", pattern, "COUNT", NAMES_AT_ONCE)
+        while True:
+            told, (cursor, names) = await self._call([("INFO", "server"), ("SCAN", cursor, *scan)])
+            runs.add(told.get("run_id"))
+            if None in runs:
+                raise StoreUnavailable(
+                    f"{where(self._client)}: INFO tells no run_id, so a restart would hide "
+                    "assignments: use Redis or Valkey"
+                )
+            if len(runs) > 1:
+                raise StoreUnavailable(
+                    f"{where(self._client)}: was restarted during a scan: scan again"
+                )
+            for name in names:
+                yield name
+            if not cursor:
+                return
 
     async def _call(self, commands: Iterable[_Command]) -> list[Any]:
         """Send commands and return their replies, none of which is an error."""

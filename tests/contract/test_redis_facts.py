@@ -16,7 +16,7 @@ from redis.asyncio import Connection, ConnectionPool, Redis
 from redis.asyncio.client import Pipeline
 
 from pipeline.adapters.redis_client import connect
-from pipeline.adapters.redis_facts import COMMANDS_AT_ONCE, RedisFacts
+from pipeline.adapters.redis_facts import COMMANDS_AT_ONCE, NAMES_AT_ONCE, RedisFacts
 from pipeline.core.errors import ConfigError, StoreUnavailable
 from pipeline.core.event_time import EventTime
 from pipeline.core.model import (
@@ -43,6 +43,7 @@ OBJECT_ID = "7d1f2c3b-4a59-4687-9b0c-d1e2f3a4b5c6"
 UPN = "Dana.Administrator@ContosoServices.examp"
 SECOND = 10_000_000
 THEN = EventTime(2_560 * 8 * 86_400 * SECOND)  # the start of a bucket
+LIFE_LEFT = timedelta(milliseconds=200)
 SECRET = "correct-horse"  # noqa: S105 - what must not show
 
 
@@ -445,6 +446,75 @@ def test_a_key_that_is_gone_before_its_life_was_set_was_not_written(
 
     with pytest.raises(StoreUnavailable, match="a key was gone as soon as it was written"):
         runner.run(facts.add([seen(a_risk())]))
+
+    runner.run(facts.close())
+
+
+class SlowPipeline(Pipeline):
+    """Lets time pass on the server between the first field of a batch and the rest."""
+
+    waits_at: int | None = None
+
+    def execute_command(self, *args: Any, **settings: Any) -> Any:
+        queued = super().execute_command(*args, **settings)
+        if args[0] == "HSETNX" and self.waits_at is None:
+            self.waits_at = len(self.command_stack)
+            super().execute_command("BLPOP", f"{args[1]}/nothing", 2 * LIFE_LEFT.total_seconds())
+        return queued
+
+    async def execute(self, raise_on_error: bool = True) -> list[Any]:
+        replies = await super().execute(raise_on_error)
+        if self.waits_at is not None:
+            del replies[self.waits_at]
+        return replies
+
+
+class SlowRedis(Redis):
+    def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:
+        return SlowPipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
+
+
+@pytest.mark.stack
+def test_a_key_whose_life_would_end_while_it_is_written_is_written_whole(
+    runner: asyncio.Runner, client: Redis, stack: Addresses, namespace: str
+) -> None:
+    facts = RedisFacts(SlowRedis.from_url(stack.redis_url, protocol=2), namespace, WINDOWS)
+    row = Risk(TENANT, THEN, "High", UPN, UPN, "")  # its account is a field before its own
+
+    async def told() -> set[Fact]:
+        await facts.add([seen(an_assignment()), seen(row)])
+        [name] = [name async for name in client.scan_iter(f"{namespace}/e/*")]
+        await client.pexpire(name, LIFE_LEFT)
+        await facts.add([seen(row)])
+        [dossier] = await facts.dossiers([an_assignment().id])
+        await facts.close()
+        return {one.fact for one in dossier.evidence}
+
+    assert runner.run(told()) == {row}
+
+
+@pytest.mark.stack
+def test_a_restart_during_a_scan_is_told_and_the_next_scan_finds_every_assignment(
+    runner: asyncio.Runner, own: OwnRedis
+) -> None:
+    facts = RedisFacts(connect(own.url), "masswatch", WINDOWS)
+    assignments = [an_assignment(f"a{number}") for number in range(3 * NAMES_AT_ONCE)]
+
+    async def scan_over_a_restart() -> None:
+        await facts.add([*map(seen, assignments)])
+        scan = facts.assignments()
+        await anext(scan)
+        own.stop()
+        own.start()
+        async for _ in scan:
+            pass
+
+    async def scan_again() -> set[AssignmentId]:
+        return {of async for of in facts.assignments()}
+
+    with pytest.raises(StoreUnavailable, match=r"was restarted during a scan: scan again"):
+        runner.run(scan_over_a_restart())
+    assert runner.run(scan_again()) == {one.id for one in assignments}
 
     runner.run(facts.close())
 
