@@ -1,6 +1,6 @@
 """The composition root: from settings to the parts of a worker. It also has the clock."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import PackageNotFoundError, version
@@ -9,13 +9,19 @@ from typing import Final
 from pipeline.adapters.kafka_alerts import KafkaAlerts
 from pipeline.adapters.kafka_deliveries import Deliveries
 from pipeline.adapters.kafka_metadata import partition_counts
-from pipeline.adapters.kafka_sinks import KafkaDeadLetters, KafkaRequests
+from pipeline.adapters.kafka_sinks import (
+    KafkaDeadLetters,
+    KafkaRequests,
+    partition_of,
+    request_key,
+)
 from pipeline.adapters.metrics import Metrics
 from pipeline.adapters.redis_client import connect
 from pipeline.adapters.redis_facts import RedisFacts
 from pipeline.config import Settings
 from pipeline.core.errors import ConfigError
 from pipeline.core.event_time import EventTime, event_time_of
+from pipeline.core.model import AssignmentId
 from pipeline.core.policy import Policy
 from pipeline.policy_file import load_policy
 from pipeline.ports import DeadLetterSink, FactStore, RequestSink
@@ -61,6 +67,7 @@ class Parts:
     deliveries: Deliveries
     application: str
     client: Mapping[str, str]
+    partition_of: Callable[[AssignmentId], int]
 
     async def take_over(self, partition: int) -> KafkaAlerts:
         """Become the one writer of a partition of the alerts; see `KafkaAlerts.open`."""
@@ -110,6 +117,7 @@ def worker_parts(settings: Settings) -> Parts:
         deliveries=deliveries,
         application=kafka.application_id,
         client=client,
+        partition_of=lambda asked: partition_of(request_key(asked), partitions),
     )
 
 

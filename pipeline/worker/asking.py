@@ -1,12 +1,18 @@
-"""At every start, ask for the evaluation of all that is stored: the policy may have changed."""
+"""At every take-over, ask for the evaluation of all that is stored: the policy may be another.
+
+Asking at a start alone would not do: while workers of two policies run side by side, one of the
+former policy may decide last. When it leaves, its partitions are taken over, and asked for again.
+"""
 
 import asyncio
+from collections.abc import Callable, Iterable
 
 import structlog
 
 from pipeline.core.errors import BrokerUnavailable, StoreUnavailable
 from pipeline.core.model import AssignmentId
 from pipeline.ports import FactStore, RequestSink
+from pipeline.reader.batch import Partition
 from pipeline.worker.holding import pauses
 
 _AT_ONCE = 500
@@ -14,25 +20,61 @@ _AT_ONCE = 500
 _log = structlog.get_logger()
 
 
-async def ask_for_all(facts: FactStore, requests: RequestSink) -> None:
-    """Request an evaluation of every stored assignment; wait while something is away."""
-    for pause in pauses():
-        try:
-            asked = await _ask_once(facts, requests)
-        except (StoreUnavailable, BrokerUnavailable) as error:
-            _log.warning("evaluations.postponed", error=str(error))
-            await asyncio.sleep(pause)
-        else:
-            _log.info("evaluations.requested", assignments=asked)
-            return
+class Asking:
+    """Requests the evaluation of every stored assignment of the partitions that are taken over.
 
+    Args:
+        facts: What is stored.
+        requests: Where the requests go.
+        partition_of: The evaluations partition of an assignment.
+    """
 
-async def _ask_once(facts: FactStore, requests: RequestSink) -> int:
-    asked, chunk = 0, list[AssignmentId]()
-    async for one in facts.assignments():
-        chunk.append(one)
-        if len(chunk) == _AT_ONCE:
-            await requests.send(chunk)
-            asked, chunk = asked + len(chunk), []
-    await requests.send(chunk)
-    return asked + len(chunk)
+    def __init__(
+        self,
+        facts: FactStore,
+        requests: RequestSink,
+        partition_of: Callable[[AssignmentId], int],
+    ) -> None:
+        self._facts = facts
+        self._requests = requests
+        self._partition_of = partition_of
+        self._due: set[int] = set()
+        self._news = asyncio.Event()
+
+    def taken_over(self, partitions: Iterable[Partition]) -> None:
+        """Note partitions of the evaluations topic that have become ours."""
+        self._due |= {one.partition for one in partitions}
+        self._news.set()
+
+    async def run(self) -> None:
+        """Ask for what is due, for ever; wait while the store or the broker is away."""
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            due, self._due = self._due, set()
+            if due:
+                await self._ask(due)
+
+    async def _ask(self, partitions: set[int]) -> None:
+        for pause in pauses():
+            try:
+                asked = await self._ask_once(partitions)
+            except (StoreUnavailable, BrokerUnavailable) as error:
+                _log.warning("evaluations.postponed", error=str(error))
+                await asyncio.sleep(pause)
+            else:
+                _log.info("evaluations.requested", assignments=asked, partitions=len(partitions))
+                return
+
+    async def _ask_once(self, partitions: set[int]) -> int:
+        asked, chunk = 0, list[AssignmentId]()
+        async for one in self._facts.assignments():
+            if self._partition_of(one) not in partitions:
+                continue
+            chunk.append(one)
+            if len(chunk) == _AT_ONCE:
+                await self._requests.send(chunk)
+                asked, chunk = asked + len(chunk), []
+        if chunk:
+            await self._requests.send(chunk)
+        return asked + len(chunk)

@@ -11,6 +11,7 @@ from pipeline.config import Settings
 from pipeline.core.errors import StoreUnavailable
 from pipeline.core.model import AssignmentId
 from pipeline.ports import FactStore
+from pipeline.reader.batch import Partition
 from pipeline.reader.membership import Hook, nothing
 from pipeline.reader.reader import Reader
 from pipeline.reader.settings import ReaderSettings
@@ -18,7 +19,7 @@ from pipeline.reader.sieve import Sieve
 from pipeline.wiring import Parts
 from pipeline.worker.agents import evaluating, observing
 from pipeline.worker.app import add_agent, make_app
-from pipeline.worker.asking import ask_for_all
+from pipeline.worker.asking import Asking
 from pipeline.worker.holding import Holding, Stage, pauses
 from pipeline.worker.http import Answers, Http
 from pipeline.worker.ownership import AlertLogs
@@ -43,6 +44,7 @@ class Worker:
         self._limit = settings.worker.stuck_after
         self._app = make_app(parts.application)
         self._logs = AlertLogs(parts.take_over)
+        self._asking = Asking(parts.facts, parts.requests, parts.partition_of)
         self._agents: list[_Agent] = []
         self._loop_watch = LoopWatch(self._limit, end_hard)
         self._watchdog = Watchdog(lambda: self._agents, self._limit, beat=self._loop_watch.beat)
@@ -61,7 +63,7 @@ class Worker:
             (EVALUATIONS,),
             parts.evaluations,
             evaluating(parts.evaluate, self._logs, parts.letters, parts.metrics),
-            on_assigned=self._logs.take_over,
+            on_assigned=self._take_over,
             on_revoked=self._logs.give_up,
         )
         parts.metrics.watch(lambda: (one for agent in self._agents for one in agent.values()))
@@ -83,7 +85,7 @@ class Worker:
                 *(self._app.add_runtime_dependency(agent.reading) for agent in self._agents)
             )
             await self._app.add_runtime_dependency(self._watchdog)
-            self._app.add_future(ask_for_all(self._parts.facts, self._parts.requests))
+            self._app.add_future(self._asking.run())
             self._app.add_future(self._warn_of_surplus())
             _log.info("worker.started", policy=self._parts.policy.digest)
             await _first(stopping.wait(), self._app.wait_until_stopped())
@@ -92,6 +94,10 @@ class Worker:
         if self._app.crash_reason is not None:
             raise self._app.crash_reason
         _log.info("worker.stopped")
+
+    async def _take_over(self, partitions: frozenset[Partition]) -> None:
+        await self._logs.take_over(partitions)
+        self._asking.taken_over(partitions)
 
     async def _stop(self) -> None:
         """Let the readers commit and leave all at once: each may take its time to the full."""
