@@ -25,8 +25,10 @@ _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5
 
 @dataclass(frozen=True, slots=True)
 class Values:
-    """How the values of one partition fared: fetched = sieved + opened (law 2).
+    """How the values of one partition fared (law 2).
 
+    fetched = sieved + opened; opened = finished + dropped, where the dropped are those of batches
+    that were not acknowledged here: somebody reads them again.
     `lag` is how many offsets are left to read; None when that is not known.
     """
 
@@ -35,6 +37,7 @@ class Values:
     fetched: int
     sieved: int
     opened: int
+    dropped: int
     lag: int | None
 
 
@@ -52,7 +55,7 @@ class Metrics:
         )
         self._handled = Counter(
             "masswatch_records_handled",
-            "Records of opened values that became a durable fact.",
+            "Records of opened values whose effect is durable: facts, and requests evaluated.",
             ("topic", "kind"),
             registry=registry,
         )
@@ -126,7 +129,7 @@ class Metrics:
         self._ignored.labels(topic, why.value).inc()
 
     def handled(self, topic: str, kind: str) -> None:
-        """Count a record that became a durable fact."""
+        """Count a record that became a durable fact, or a request that was evaluated."""
         self._handled.labels(topic, kind).inc()
 
     def dead_lettered(self, topic: str, records: int = 1) -> None:
@@ -154,7 +157,7 @@ class Metrics:
         self._published.labels(status.value).inc()
 
     def batch_ended(self, agent: str, end: str, seconds: float) -> None:
-        """Count a batch: acknowledged, stale, or lost."""
+        """Count a batch: acknowledged, stale, dropped, or lost."""
         self._batches.labels(agent, end).inc()
         self._batch_seconds.labels(agent).observe(seconds)
 
@@ -195,6 +198,11 @@ class _ValuesCollector(Collector):
         opened = CounterMetricFamily(
             "masswatch_values_opened", "Values handed to an agent.", labels=labels
         )
+        dropped = CounterMetricFamily(
+            "masswatch_values_dropped",
+            "Values handed to an agent whose batch was not acknowledged, to be read again.",
+            labels=labels,
+        )
         lag = GaugeMetricFamily(
             "masswatch_lag", "Offsets of a partition that are still to be read.", labels=labels
         )
@@ -203,6 +211,7 @@ class _ValuesCollector(Collector):
             fetched.add_metric(names, one.fetched)
             sieved.add_metric(names, one.sieved)
             opened.add_metric(names, one.opened)
+            dropped.add_metric(names, one.dropped)
             if one.lag is not None:
                 lag.add_metric(names, one.lag)
-        yield from (fetched, sieved, opened, lag)
+        yield from (fetched, sieved, opened, dropped, lag)

@@ -11,6 +11,9 @@ these parts has changed. All changes are made to our own consumer's objects, non
    thousands of times a second and half a core for as long as the broker is away.
 3. *A bounded end.* `AIOKafkaConsumer.stop` waits without bound for a broker that is away, and can
    end with its connections and tasks left open; `abandon` closes those.
+4. *Whether the coordinator answers.* A frozen broker keeps its connections, and a join may wait on
+   one for half a minute with nothing wrong. So the coordinator is asked something else, on the
+   connection for everything else: requests behind a join wait for its answer.
 """
 
 import asyncio
@@ -21,7 +24,8 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.consumer import fetcher as fetching
-from aiokafka.errors import CorruptRecordException
+from aiokafka.errors import CorruptRecordException, KafkaError
+from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.record.memory_records import MemoryRecords
 
 from pipeline.core.model import Position
@@ -93,6 +97,20 @@ async def abandon(consumer: AIOKafkaConsumer) -> None:
         task.cancel()
     await asyncio.gather(*running, return_exceptions=True)
     await consumer._client.close()  # noqa: SLF001 - part 3
+
+
+async def coordinator_answers(consumer: AIOKafkaConsumer, within: float) -> bool:
+    """Tell whether the coordinator of the group is known, and answers in so many seconds."""
+    coordinator = consumer._coordinator  # noqa: SLF001 - part 4
+    node = coordinator and coordinator.coordinator_id
+    if node is None:
+        return False
+    try:
+        async with asyncio.timeout(within):
+            await consumer._client.send(node, MetadataRequest([]))  # noqa: SLF001 - part 4
+    except (KafkaError, TimeoutError):
+        return False
+    return True
 
 
 class StoredBatches:

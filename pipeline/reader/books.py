@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 @dataclass(slots=True, eq=False)
 class Entry:
-    """One batch in a book: where it ends, when it was given out, whether it is done."""
+    """One batch in a book: where it ends, when it was given out and begun, whether it is done."""
 
     end: int
     given_at: float
+    begun_at: float | None = None
     done: bool = False
 
 
@@ -51,7 +52,17 @@ class Book:
         while self._entries and self._entries[0].done:
             self.end = self._entries.popleft().end
 
-    @property
-    def oldest(self) -> float | None:
-        """When the oldest batch that is not done was given out."""
-        return self._entries[0].given_at if self._entries else None
+    def oldest(self, last_begun: float) -> float | None:
+        """Return when the oldest batch that is not done was begun; None when all are done.
+
+        One that waits for its turn counts from when the agent last began any: while the agent
+        begins others, nothing stands still.
+        """
+        return min(
+            (
+                max(entry.given_at, last_begun) if entry.begun_at is None else entry.begun_at
+                for entry in self._entries
+                if not entry.done
+            ),
+            default=None,
+        )

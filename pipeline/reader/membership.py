@@ -65,7 +65,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
         """Keep the partitions still, and begin to open them; aiokafka calls it, and must go on."""
         partitions = frozenset(Partition(*each) for each in assigned)
         self._consumer.pause(*assigned)
-        self.take_over = TakeOver(partitions, self._lease, self._clock, self._freed)
+        self.take_over = TakeOver(partitions, self._lease, self._clock, self._counts, self._freed)
         self._opening = asyncio.create_task(self._open(self.take_over))
         self._opening.add_done_callback(self._opened)
 

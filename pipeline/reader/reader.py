@@ -27,6 +27,7 @@ Deliver = Callable[[RecordBatch], Awaitable[None]]
 
 _NOT_OURS = TopicPartition("", 0)
 _LOOK_EVERY = 0.5
+_ANSWERS_WITHIN = 2.0
 
 _log = structlog.get_logger()
 
@@ -53,9 +54,10 @@ class Reader:
         on_revoked: Awaited when the partitions are gone, after every running batch of them has
             ended or run out of time, and after an `on_assigned` that was cancelled.
         clock: Seconds that never go back.
+        counts: What to count on, when this reader follows another; else from nothing.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the hooks and what tests replace have names and defaults
         self,
         settings: ReaderSettings,
         topics: Sequence[str],
@@ -65,8 +67,9 @@ class Reader:
         on_assigned: Hook = nothing,
         on_revoked: Hook = nothing,
         clock: Clock = boot_clock,
+        counts: Counts | None = None,
     ) -> None:
-        self.counts = Counts()
+        self.counts = Counts() if counts is None else counts
         self._settings = settings
         self._topics = tuple(topics)
         self._deliver = deliver
@@ -231,14 +234,17 @@ class Reader:
 
     async def _keep(self) -> None:
         """Commit what is done, renew the lease, and look at how the partitions fare."""
-        committer = self._started.committer
+        consumer, committer, _ = self._started
         commits, renewals = self._settings.commit_interval, self._settings.renew_interval
         held = True
         while True:
             await asyncio.sleep(commits.total_seconds() / 4)
             take_over = self._open_take_over()
             if take_over is None:
-                self._watch.look(None)
+                if await aiokafka_parts.coordinator_answers(consumer, within=_ANSWERS_WITHIN):
+                    self._watch.look(None)
+                else:
+                    self._watch.hold()
                 continue
             offsets = take_over.uncommitted()
             since = self._clock() - committer.last_at
@@ -268,7 +274,7 @@ class Reader:
                 position=book.next,
                 end=consumer.last_stable_offset(ours),
                 polled=consumer.last_poll_timestamp(ours),
-                has_room=len(book) < self._settings.depth,
-                oldest=book.oldest,
+                is_idle=len(book) == 0,
+                oldest=take_over.oldest(partition),
             )
         return sights

@@ -7,6 +7,7 @@ from enum import Enum, auto
 
 from pipeline.reader.batch import Partition, RecordBatch
 from pipeline.reader.books import Book, Entry
+from pipeline.reader.counts import Counts
 from pipeline.reader.lease import Clock, Lease
 from pipeline.reader.records import Sifted
 
@@ -31,6 +32,7 @@ class TakeOver:
         partitions: What was assigned.
         lease: The lease of this member of the group.
         clock: The clock of the lease.
+        counts: Where the values are counted whose batches were dropped.
         freed: Called when a batch is finished, so that there may be room for another.
     """
 
@@ -39,6 +41,7 @@ class TakeOver:
         partitions: frozenset[Partition],
         lease: Lease,
         clock: Clock,
+        counts: Counts,
         freed: Callable[[], None],
     ) -> None:
         self.partitions = partitions
@@ -47,7 +50,9 @@ class TakeOver:
         self._lease = lease
         self._clock = clock
         self._freed = freed
+        self._counts = counts
         self._running: set[_Claim] = set()
+        self._last_begun = float("-inf")
         self._changed = asyncio.Event()
 
     def begin(self, starts: Mapping[Partition, int]) -> None:
@@ -91,8 +96,12 @@ class TakeOver:
             sifted.next_offset - 1,
             sifted.count,
             tuple(sifted.candidates),
-            _Claim(self, book, entry),
+            _Claim(self, partition, len(sifted.candidates), book, entry),
         )
+
+    def oldest(self, partition: Partition) -> float | None:
+        """Return since when the agent owes the oldest unfinished batch of a partition."""
+        return self.books[partition].oldest(self._last_begun)
 
     def uncommitted(self) -> dict[Partition, int]:
         """Return what may be committed and is not yet."""
@@ -133,6 +142,8 @@ class TakeOver:
 
     async def ready(self, claim: "_Claim") -> bool:
         """Answer for one batch: see `RecordBatch.ready`."""
+        if claim.entry.begun_at is None:
+            claim.entry.begun_at = self._last_begun = self._clock()
         while not self._is_lost(claim):
             if self._lease.holds:
                 self._running.add(claim)
@@ -148,6 +159,7 @@ class TakeOver:
 
     def drop(self, claim: "_Claim") -> None:
         """Wait for a batch no longer; its book goes on no further."""
+        self._counts.of(claim.partition).dropped += claim.values
         self._leave(claim)
 
     def _is_lost(self, claim: "_Claim") -> bool:
@@ -164,10 +176,14 @@ class TakeOver:
 class _Claim:
     """The claim on one batch of a take-over."""
 
-    __slots__ = ("_take_over", "book", "entry")
+    __slots__ = ("_take_over", "book", "entry", "partition", "values")
 
-    def __init__(self, take_over: TakeOver, book: Book, entry: Entry) -> None:
+    def __init__(
+        self, take_over: TakeOver, partition: Partition, values: int, book: Book, entry: Entry
+    ) -> None:
         self._take_over = take_over
+        self.partition = partition
+        self.values = values
         self.book = book
         self.entry = entry
 

@@ -17,14 +17,14 @@ class Sight:
         position: Where the next batch begins.
         end: The last stable offset, None before the first fetch.
         polled: Changes with every answer to a fetch.
-        has_room: Whether another batch would be read.
-        oldest: When the oldest unfinished batch was given out, on the watch's clock.
+        is_idle: Whether no batch of it is in the hands of the agent.
+        oldest: Since when the agent owes the oldest unfinished batch, on the watch's clock.
     """
 
     position: int
     end: int | None
     polled: int | None
-    has_room: bool
+    is_idle: bool
     oldest: float | None
 
 
@@ -35,9 +35,10 @@ class Progress:
     Attributes:
         position: Where the next batch begins.
         end: The last stable offset, None before the first fetch.
-        unmoved: Since when there is something to read and room for it, and nothing is read.
-        unanswered: Since when there is room, and no fetch is answered.
-        unfinished: The age of the oldest unfinished batch.
+        unmoved: Since when there is something to read, and neither is it read nor a batch of it
+            with the agent.
+        unanswered: Since when no batch of it is with the agent, and no fetch is answered.
+        unfinished: Since when the agent owes the oldest unfinished batch.
     """
 
     partition: Partition
@@ -100,9 +101,9 @@ class Watch:
 
     def _see(self, partition: Partition, sight: Sight, now: float) -> None:
         last = self._sights.get(partition)
-        idle = sight.end is not None and sight.position >= sight.end
-        if last is None or last.position != sight.position or idle or not sight.has_room:
+        at_end = sight.end is not None and sight.position >= sight.end
+        if last is None or last.position != sight.position or at_end or not sight.is_idle:
             self._moved_at[partition] = now
-        if last is None or last.polled != sight.polled or not sight.has_room:
+        if last is None or last.polled != sight.polled or not sight.is_idle:
             self._answered_at[partition] = now
         self._sights[partition] = sight

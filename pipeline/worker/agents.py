@@ -43,6 +43,8 @@ def evaluating(
             await letters.send(unreadable)
         if not await evaluate(asked, log, batch.ready):
             return False
+        for _ in asked:
+            metrics.handled(batch.topic, "request")
         for letter in unreadable:
             metrics.dead_lettered(letter.candidate.position.topic)
         return True

@@ -18,8 +18,8 @@ from pipeline.worker.faust_parts import close_unused_loop
 
 Handle = Callable[[RecordBatch], Awaitable[None]]
 
-_ROOM = 64
-"""Batches that wait in a channel; a reader holds back long before, at two of each partition."""
+_NO_BOUND = 0
+"""A reader holds back itself; a full channel would stop the partitions behind it as well."""
 
 
 class _AgentsOnly(BootStrategy):
@@ -61,9 +61,9 @@ def add_agent(app: App, name: str, handle: Handle) -> Handle:
     """Let an agent hand every batch to `handle`, one after the other.
 
     Returns:
-        What takes the agent's batches; it waits while the channel is full.
+        What takes the agent's batches, without waiting.
     """
-    channel = app.channel(maxsize=_ROOM)
+    channel = app.channel(maxsize=_NO_BOUND)
 
     async def agent(batches: Any) -> None:
         async for batch in batches:

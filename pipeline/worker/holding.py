@@ -55,7 +55,8 @@ class Holding:
         self._clock = clock
         self._stopping = asyncio.Event()
         self._held_at = float("-inf")
-        self._holds = False
+        self._holds_since: float | None = None
+        self._spoke_at = float("-inf")
 
     async def __call__(self, batch: RecordBatch) -> None:
         """Let the stage handle a batch, for as long as it takes, and acknowledge it."""
@@ -81,34 +82,47 @@ class Holding:
 
     def held_within(self, seconds: float) -> bool:
         """Tell whether a batch is being held, or was so short a time ago."""
-        return self._holds or self._clock() - self._held_at < seconds
+        return self._holds_since is not None or self._clock() - self._held_at < seconds
+
+    @property
+    def held_for(self) -> float:
+        """For how many seconds the batch in hand has been held; 0 when it is not."""
+        return 0.0 if self._holds_since is None else self._clock() - self._holds_since
 
     async def _handle(self, batch: RecordBatch) -> str:
-        spoke_at = float("-inf")
+        self._spoke_at = float("-inf")
+        if not await batch.ready():
+            return "stale"
         try:
             for pause in pauses():
                 try:
                     if not await self._stage(batch):
                         return "stale"
                 except (StoreUnavailable, BrokerUnavailable) as error:
-                    self._holds = True
-                    on = "store" if isinstance(error, StoreUnavailable) else "broker"
-                    self._metrics.waited(self._name, on)
-                    if self._clock() - spoke_at >= SPEAKS_EVERY:
-                        spoke_at = self._clock()
-                        _log.warning(f"{on}.unavailable", batch=str(batch), error=str(error))
+                    self._hold(batch, error)
                 else:
                     batch.done()
-                    if self._holds:
+                    if self._holds_since is not None:
                         _log.info("batch.resumed", batch=str(batch))
                     return "acknowledged"
                 if await self._is_stopping_after(pause) or not await batch.ready():
                     return "dropped"
             raise AssertionError("pauses do not end")
         finally:
-            if self._holds:
-                self._holds, self._held_at = False, self._clock()
+            if self._holds_since is not None:
+                self._holds_since, self._held_at = None, self._clock()
             self._metrics.went_on(self._name)
+
+    def _hold(self, batch: RecordBatch, error: StoreUnavailable | BrokerUnavailable) -> None:
+        """Note that a batch waits, and say so now and then."""
+        now = self._clock()
+        if self._holds_since is None:
+            self._holds_since = now
+        on = "store" if isinstance(error, StoreUnavailable) else "broker"
+        self._metrics.waited(self._name, on)
+        if now - self._spoke_at >= SPEAKS_EVERY:
+            self._spoke_at = now
+            _log.warning(f"{on}.unavailable", batch=str(batch), error=str(error))
 
     async def _is_stopping_after(self, pause: float) -> bool:
         try:

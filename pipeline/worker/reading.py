@@ -1,7 +1,6 @@
 """A reader as a service of the worker, and its joining anew when ownership is in doubt."""
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,7 +10,7 @@ from mode import Service
 from pipeline.adapters.metrics import Values
 from pipeline.core.errors import BrokerUnavailable, MasswatchError
 from pipeline.reader.batch import Partition
-from pipeline.reader.counts import PartitionCounts
+from pipeline.reader.counts import Counts
 from pipeline.reader.reader import Reader
 
 _PAUSE = 0.5
@@ -24,7 +23,7 @@ class Reading(Service):
 
     Args:
         agent: The agent that the reader feeds.
-        make_reader: Makes a reader, once for each joining of the group.
+        make_reader: Makes a reader, once for each joining of the group; all count on together.
         in_doubt: When it is set, the group is left and joined anew, so that every partition is
             taken over again.
     """
@@ -34,7 +33,7 @@ class Reading(Service):
     def __init__(
         self,
         agent: str,
-        make_reader: Callable[[], Reader],
+        make_reader: Callable[[Counts], Reader],
         *,
         in_doubt: asyncio.Event,
         **kwargs: Any,
@@ -43,13 +42,13 @@ class Reading(Service):
         self.agent = agent
         self._make_reader = make_reader
         self._reader: Reader | None = None
-        self._earlier: defaultdict[Partition, PartitionCounts] = defaultdict(PartitionCounts)
+        self._counts = Counts()
         self._in_doubt = in_doubt
         self._ending = False
 
     async def on_start(self) -> None:
         """Join the group for the first time, so that a worker that cannot does not start."""
-        self._reader = self._make_reader()
+        self._reader = self._make_reader(self._counts)
         await self._reader.start()
 
     @Service.task
@@ -57,14 +56,14 @@ class Reading(Service):
         reader = self.reader
         while await self._ran(reader):
             _log.warning("group.left", agent=self.agent)
-            await self._end(reader)
+            await reader.stop()
             reader = await self._joined()
         await reader.stop()
 
     async def _joined(self) -> Reader:
         """Join the group once more, and wait for the broker for as long as it takes."""
         while True:
-            reader = self._reader = self._make_reader()
+            reader = self._reader = self._make_reader(self._counts)
             try:
                 await reader.start()
             except BrokerUnavailable as error:
@@ -89,14 +88,6 @@ class Reading(Service):
             running.cancel()
             doubting.cancel()
             await asyncio.wait({running, doubting})
-
-    async def _end(self, reader: Reader) -> None:
-        await reader.stop()
-        for partition, counts in reader.counts.partitions.items():
-            earlier = self._earlier[partition]
-            earlier.fetched += counts.fetched
-            earlier.sieved += counts.sieved
-            earlier.opened += counts.opened
 
     async def end(self) -> None:
         """Wait for running batches, commit, leave the group; bounded."""
@@ -126,18 +117,17 @@ class Reading(Service):
 
     def values(self) -> Iterator[Values]:
         """Yield how the values of every partition have fared since the worker's start."""
-        reader = self.reader
-        progressing = {one.partition: one for one in reader.progress()}
-        counted = reader.counts.partitions
-        for partition in sorted(self._earlier.keys() | counted.keys() | progressing.keys()):
-            earlier, now = self._earlier[partition], reader.counts.of(partition)
+        progressing = {one.partition: one for one in self.reader.progress()}
+        for partition in sorted(self._counts.partitions.keys() | progressing.keys()):
+            counts = self._counts.of(partition)
             progress = progressing.get(partition)
             yield Values(
                 partition.topic,
                 partition.partition,
-                fetched=earlier.fetched + now.fetched,
-                sieved=earlier.sieved + now.sieved,
-                opened=earlier.opened + now.opened,
+                fetched=counts.fetched,
+                sieved=counts.sieved,
+                opened=counts.opened,
+                dropped=counts.dropped,
                 lag=None
                 if progress is None or progress.end is None
                 else max(0, progress.end - progress.position),

@@ -31,6 +31,7 @@ STORE_WITHIN: Final = timedelta(seconds=15)
 """How long the store is waited for at a start."""
 
 _PROBE_WITHIN: Final = 2.0
+_HELD_AT_MOST: Final = 5.0
 _NOTHING: Final = AssignmentId("", "")
 
 _log = structlog.get_logger()
@@ -130,13 +131,14 @@ class Worker:
         deliver = add_agent(self._app, name, holding)
         reading = Reading(
             name,
-            lambda: Reader(
+            lambda counts: Reader(
                 settings,
                 topics,
                 deliver,
                 sieve=sieve,
                 on_assigned=on_assigned,
                 on_revoked=on_revoked,
+                counts=counts,
             ),
             in_doubt=in_doubt,
         )
@@ -150,6 +152,11 @@ class Worker:
             f"{agent.reading.agent}: no partitions"
             for agent in self._agents
             if not agent.reading.partitions
+        ]
+        faults += [
+            f"{agent.reading.agent}: a batch is held for {held:.0f} s: see the log for why"
+            for agent in self._agents
+            if (held := agent.holding.held_for) > _HELD_AT_MOST
         ]
         try:
             async with asyncio.timeout(_PROBE_WITHIN):

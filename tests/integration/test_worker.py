@@ -265,7 +265,7 @@ def test_told_to_stop_a_worker_ends_at_once_and_has_committed(place: Place, star
     assert worker.ends_within(5) == 0
     successor = start(place)
     until(successor.is_ready)
-    assert successor.metric("masswatch_records_handled_total") == 0
+    assert successor.metric("masswatch_records_handled_total", of=place.audit) == 0
 
 
 def test_a_poisoned_record_goes_to_the_dlq_and_its_neighbours_pass(
@@ -290,7 +290,7 @@ def test_a_poisoned_record_goes_to_the_dlq_and_its_neighbours_pass(
     assert {one["audit_event_id"] for one in place.alerts()} == {"before", "after"}
     assert set(place.dead_letters()) == {poisoned, b"\xff MobileAppAssignment \x00"}
     assert worker.metric("masswatch_records_dead_lettered_total") == 2
-    assert worker.metric("masswatch_records_handled_total") == 2
+    assert worker.metric("masswatch_records_handled_total", of=place.audit) == 2
     fetched, sieved, opened = (
         worker.metric(f"masswatch_values_{fate}_total", of=place.audit)
         for fate in ("fetched", "sieved", "opened")

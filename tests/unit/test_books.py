@@ -67,11 +67,14 @@ def test_the_oldest_unfinished_batch_tells_since_when() -> None:
     first = book.give(10, now=5.0)
     second = book.give(20, now=7.0)
 
-    assert book.oldest == 5.0
+    assert book.oldest(last_begun=0.0) == 5.0
+    assert book.oldest(last_begun=6.0) == 6.0
+    first.begun_at = 5.5
+    assert book.oldest(last_begun=6.0) == 5.5
     book.done(first)
-    assert book.oldest == 7.0
+    assert book.oldest(last_begun=6.0) == 7.0
     book.done(second)
-    assert book.oldest is None
+    assert book.oldest(last_begun=6.0) is None
 
 
 @given(LENGTHS, st.data())

@@ -38,7 +38,9 @@ class World:
         self.coordinator = Coordinator()
         self.counts = Counts()
         self.lease = Lease(7.0, self.clock)
-        self.take_over = TakeOver(frozenset({HERE}), self.lease, self.clock, lambda: None)
+        self.take_over = TakeOver(
+            frozenset({HERE}), self.lease, self.clock, self.counts, lambda: None
+        )
         self.take_over.begin({HERE: 0})
         self.take_over.open()
         self.committer = Committer(self.coordinator, self.lease, self.counts, self.clock)

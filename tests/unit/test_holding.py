@@ -101,12 +101,27 @@ def test_a_stale_batch_is_not_acknowledged() -> None:
     assert 'end="stale"} 1.0' in handled.metrics
 
 
-def test_a_held_batch_that_is_lost_meanwhile_is_dropped() -> None:
-    stage = AStage([StoreUnavailable("redis")] * 100)
+def test_a_batch_that_was_lost_before_its_turn_does_not_reach_the_stage() -> None:
+    stage = AStage()
 
     handled = handle(stage, AClaim(is_ours=False))
 
+    assert (stage.calls, handled.claim.is_done) == (0, False)
+    assert handled.claim.is_dropped
+
+
+def test_a_held_batch_that_is_lost_meanwhile_is_dropped() -> None:
+    stage, claim = AStage([StoreUnavailable("redis")] * 100), AClaim()
+
+    async def lose(holding: Holding) -> None:
+        await stage.called.wait()
+        assert holding.held_for >= 0
+        claim.is_ours = False
+
+    handled = handle(stage, claim, lose)
+
     assert (stage.calls, handled.claim.is_done) == (1, False)
+    assert handled.claim.is_dropped
 
 
 def test_a_held_batch_is_dropped_when_the_worker_stops() -> None:

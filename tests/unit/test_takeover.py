@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from pipeline.core.model import Position
 from pipeline.ports import Candidate
 from pipeline.reader.batch import Partition, RecordBatch
+from pipeline.reader.counts import Counts
 from pipeline.reader.lease import Lease
 from pipeline.reader.records import Sifted
 from pipeline.reader.takeover import Phase, TakeOver
@@ -19,7 +20,10 @@ class World:
         self.lease = Lease(7.0, lambda: self.now)
         self.lease.renew(self.now)
         self.freed = 0
-        self.take_over = TakeOver(frozenset({HERE}), self.lease, lambda: self.now, self._free)
+        self.counts = Counts()
+        self.take_over = TakeOver(
+            frozenset({HERE}), self.lease, lambda: self.now, self.counts, self._free
+        )
         self.take_over.begin({HERE: 0})
         self.take_over.open()
         self._next = 0
@@ -149,7 +153,9 @@ def test_there_is_room_for_as_many_batches_as_the_depth_says() -> None:
 
 def test_a_take_over_closed_before_it_was_open_stays_closed() -> None:
     async def act(world: World) -> None:
-        late = TakeOver(frozenset({HERE}), world.lease, lambda: world.now, lambda: None)
+        late = TakeOver(
+            frozenset({HERE}), world.lease, lambda: world.now, world.counts, lambda: None
+        )
         late.close()
 
         late.open()
@@ -211,5 +217,21 @@ def test_a_dropped_batch_is_waited_for_no_more_and_keeps_its_offsets_uncommitted
 
         assert await world.take_over.settled(1)
         assert world.take_over.uncommitted() == {}
+        assert world.counts.of(HERE).dropped == 1
+
+    in_a_world(act)
+
+
+def test_a_batch_that_waits_for_its_turn_ages_only_while_the_agent_begins_no_other() -> None:
+    async def act(world: World) -> None:
+        first, waiting = world.batch(), world.batch()
+        world.now += 2
+        assert await first.ready()
+        first.done()
+
+        assert world.take_over.oldest(HERE) == world.now
+        world.now += 3
+        assert await waiting.ready()
+        assert world.take_over.oldest(HERE) == world.now
 
     in_a_world(act)

@@ -24,10 +24,10 @@ def a_sight(
     *,
     end: int | None = 10,
     polled: int | None = 1,
-    has_room: bool = True,
+    is_idle: bool = True,
     oldest: float | None = None,
 ) -> Sight:
-    return Sight(position, end, polled, has_room, oldest)
+    return Sight(position, end, polled, is_idle, oldest)
 
 
 def test_a_partition_that_is_not_read_though_there_is_something_stands_still() -> None:
@@ -70,7 +70,7 @@ def test_a_partition_without_room_is_judged_by_its_oldest_batch_alone() -> None:
     world = World()
 
     for _ in range(4):
-        world.look(a_sight(has_room=False, oldest=1.5))
+        world.look(a_sight(is_idle=False, oldest=1.5))
 
     assert world.progress == Progress(HERE, 5, 10, unmoved=0.0, unanswered=0.0, unfinished=2.5)
 
