@@ -7,9 +7,13 @@ with the version before, adapt the module, and then this test.
 import asyncio
 import hashlib
 import inspect
+import os
+import signal
 import struct
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import crc32c
@@ -24,8 +28,16 @@ from aiokafka.record.memory_records import MemoryRecords
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.reader.aiokafka_parts import SiftedRecords, StoredBatches, be_patient
+from pipeline.adapters import kafka_admin
+from pipeline.localstack import down, up
+from pipeline.reader.aiokafka_parts import (
+    SiftedRecords,
+    StoredBatches,
+    be_patient,
+    coordinator_answers,
+)
 from pipeline.reader.records import Sifted
+from topics.catalogue import EVALUATIONS, catalogue
 
 HERE = TopicPartition("t", 0)
 ABORT, COMMIT = 0, 1
@@ -274,3 +286,34 @@ async def timed(asked: Any) -> tuple[int, bool]:
     began = loop.time()
     count = await asked
     return count, loop.time() - began >= 0.15
+
+
+@pytest.mark.stack
+def test_whether_the_coordinator_answers_is_told_though_its_connection_stays_open(
+    tmp_path: Path,
+) -> None:
+    stack = up(tmp_path)
+
+    async def ask() -> list[bool]:
+        consumer = AIOKafkaConsumer(
+            "answers", group_id="answers", bootstrap_servers=stack.bootstrap_servers
+        )
+        await consumer.start()
+        try:
+            told = [await coordinator_answers(consumer, within=2)]
+            os.kill(stack.kafka.pid, signal.SIGSTOP)
+            told.append(await coordinator_answers(consumer, within=0.5))
+            os.kill(stack.kafka.pid, signal.SIGCONT)
+            return [*told, await coordinator_answers(consumer, within=5)]
+        finally:
+            os.kill(stack.kafka.pid, signal.SIGCONT)
+            await consumer.stop()
+
+    try:
+        [topic] = [one for one in catalogue() if one.name == EVALUATIONS]
+        kafka_admin.apply(
+            [replace(topic, name="answers")], {"bootstrap.servers": stack.bootstrap_servers}
+        )
+        assert asyncio.run(ask()) == [True, False, True]
+    finally:
+        down(tmp_path)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import pytest
+import redis
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 
 from pipeline.adapters import kafka_admin
@@ -374,6 +375,24 @@ def test_while_redis_is_away_a_worker_holds_and_then_goes_on(
     until(lambda: len(place.alerts()) == 1)
     until(lambda: worker.metric("masswatch_waiting") == 0)
     assert worker.process.poll() is None
+
+
+def test_while_redis_refuses_to_write_a_worker_says_that_it_is_not_ready(
+    own_stack: Stack, prefix: str, start: Start
+) -> None:
+    place = Place(own_stack, prefix).create_topics()
+    worker = start(place)
+    until(worker.is_ready)
+    with redis.Redis.from_url(own_stack.redis_url) as client:
+        client.config_set("maxmemory", "1")
+
+        place.send(place.audit, place.an_assignment("meanwhile", is_delegated_admin=True))
+        until(lambda: "a batch is held" in worker.get("/readyz")[1])
+        assert worker.get("/healthz")[0] == 200
+        client.config_set("maxmemory", "0")
+
+    until(lambda: len(place.alerts()) == 1)
+    until(worker.is_ready)
 
 
 def test_told_to_stop_a_worker_ends_in_20_seconds_though_the_broker_is_frozen(
