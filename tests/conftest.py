@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.localstack import Addresses, down, up
+from pipeline.localstack import Addresses, Stack, down, up
 
 STACKS = Path(__file__).parents[1] / ".masswatch" / "test"
 
@@ -32,6 +32,16 @@ def stack(request: pytest.FixtureRequest) -> Iterator[Addresses]:
             shutil.rmtree(data) if data.is_dir() else data.unlink(missing_ok=True)
         if not request.session.testsfailed:
             shutil.rmtree(folder)
+
+
+@pytest.fixture
+def own_stack(tmp_path: Path) -> Iterator[Stack]:
+    """A stack with nothing in it, whose servers a test may stop."""
+    folder = tmp_path / "stack"
+    try:
+        yield up(folder)
+    finally:
+        down(folder)
 
 
 @pytest.fixture

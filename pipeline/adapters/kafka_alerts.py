@@ -145,11 +145,6 @@ class KafkaAlerts:
         for one in encoded:
             self._memory.keep(one.key, one.value)
 
-    @property
-    def is_open(self) -> bool:
-        """Whether this log can publish, for all that is known here."""
-        return self._producer is not None
-
     def close(self) -> None:
         """Give the partition up; a transaction that is still open is aborted by the next owner."""
         producer, self._producer = self._producer, None

@@ -41,6 +41,18 @@ class Values:
     lag: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """How one agent fared as a member of its consumer group, since the start."""
+
+    agent: str
+    take_overs: int
+    commits: int
+    commits_refused: int
+    commits_unanswered: int
+    resets: int
+
+
 class Metrics:
     """All of a worker's metrics in one registry of its own; satisfies the stages' counts."""
 
@@ -174,13 +186,45 @@ class Metrics:
         """Count a transaction that was fenced or whose outcome is unknown."""
         self._ownership_lost.inc()
 
-    def watch(self, values: Callable[[], Iterable[Values]]) -> None:
-        """Ask for the values of partitions whenever the metrics are read."""
+    def watch(
+        self,
+        values: Callable[[], Iterable[Values]],
+        memberships: Callable[[], Iterable[Membership]],
+    ) -> None:
+        """Ask for the values of partitions and for the groups whenever the metrics are read."""
         self._registry.register(_ValuesCollector(values))
+        self._registry.register(_MembershipCollector(memberships))
 
     def text(self) -> bytes:
         """Return all metrics in the text format, see `CONTENT_TYPE`."""
         return generate_latest(self._registry)
+
+
+class _MembershipCollector(Collector):
+    def __init__(self, memberships: Callable[[], Iterable[Membership]]) -> None:
+        self._memberships = memberships
+
+    def collect(self) -> Iterator[Metric]:
+        take_overs = CounterMetricFamily(
+            "masswatch_take_overs", "Assignments of partitions that were opened.", labels=("agent",)
+        )
+        commits = CounterMetricFamily(
+            "masswatch_commits",
+            "Commits: taken, refused because the partitions had gone, or not answered in time.",
+            labels=("agent", "answer"),
+        )
+        resets = CounterMetricFamily(
+            "masswatch_position_resets",
+            "Times that a partition went on elsewhere than where it had been read to.",
+            labels=("agent",),
+        )
+        for one in self._memberships():
+            take_overs.add_metric((one.agent,), one.take_overs)
+            commits.add_metric((one.agent, "taken"), one.commits)
+            commits.add_metric((one.agent, "refused"), one.commits_refused)
+            commits.add_metric((one.agent, "none"), one.commits_unanswered)
+            resets.add_metric((one.agent,), one.resets)
+        yield from (take_overs, commits, resets)
 
 
 class _ValuesCollector(Collector):

@@ -31,7 +31,6 @@ class Counts:
         commits_refused: Commits that it refused, because the partitions had gone to others.
         commits_unanswered: Commits that it did not answer in time; they are sent again.
         take_overs: Assignments that were opened.
-        dropped: Batches handed out that were not done when their take-over was over.
         resets: Times that a partition went on elsewhere than where it had been read to.
     """
 
@@ -40,7 +39,6 @@ class Counts:
     commits_refused: int = 0
     commits_unanswered: int = 0
     take_overs: int = 0
-    dropped: int = 0
     resets: int = 0
 
     def of(self, partition: Partition) -> PartitionCounts:

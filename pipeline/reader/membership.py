@@ -99,7 +99,6 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
             await self._committer.give_up()
         settled = settled or await take_over.settled(_STALE_WITHIN)
         dropped = sum(len(book) for book in take_over.books.values())
-        self._counts.dropped += dropped
         _log.info(
             "partitions.revoked", partitions=len(take_over.books), dropped=dropped, settled=settled
         )

@@ -153,11 +153,6 @@ class Reader:
         take_over = self._open_take_over()
         return take_over.partitions if take_over else frozenset()
 
-    @property
-    def lease_holds(self) -> bool:
-        """Whether effects are allowed at this moment."""
-        return self._lease.holds
-
     def progress(self) -> list[Progress]:
         """Return how every partition that is being read fares, as of the last look."""
         return list(self._watch.progress())

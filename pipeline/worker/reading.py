@@ -7,7 +7,7 @@ from typing import Any
 import structlog
 from mode import Service
 
-from pipeline.adapters.metrics import Values
+from pipeline.adapters.metrics import Membership, Values
 from pipeline.core.errors import BrokerUnavailable, MasswatchError
 from pipeline.reader.batch import Partition
 from pipeline.reader.counts import Counts
@@ -114,6 +114,18 @@ class Reading(Service):
     def partitions(self) -> frozenset[Partition]:
         """The partitions that are being read."""
         return self._reader.partitions if self._reader is not None else frozenset()
+
+    def membership(self) -> Membership:
+        """Tell how the agent has fared in its group since the worker's start."""
+        counts = self._counts
+        return Membership(
+            self.agent,
+            take_overs=counts.take_overs,
+            commits=counts.commits,
+            commits_refused=counts.commits_refused,
+            commits_unanswered=counts.commits_unanswered,
+            resets=counts.resets,
+        )
 
     def values(self) -> Iterator[Values]:
         """Yield how the values of every partition have fared since the worker's start."""

@@ -67,7 +67,10 @@ class Worker:
             on_assigned=self._take_over,
             on_revoked=self._logs.give_up,
         )
-        parts.metrics.watch(lambda: (one for agent in self._agents for one in agent.values()))
+        parts.metrics.watch(
+            lambda: (one for agent in self._agents for one in agent.reading.values()),
+            lambda: (agent.reading.membership() for agent in self._agents),
+        )
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Work until told to stop, then stop orderly.
@@ -184,7 +187,6 @@ class _Agent:
     def __init__(self, holding: Holding, reading: Reading) -> None:
         self.holding = holding
         self.reading = reading
-        self.values = reading.values
 
     def stuck(self, limit: timedelta) -> Sequence[str]:
         """Say what stands still; waiting for the store is no standing still."""

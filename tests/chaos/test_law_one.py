@@ -14,7 +14,7 @@ from pipeline.core.model import Fact
 from pipeline.core.policy import Policy
 from pipeline.demo.fleet import until
 from pipeline.demo.rig import Rig
-from pipeline.localstack import Addresses, down, up
+from pipeline.localstack import Stack
 from pipeline.simulate.document import FILES
 from pipeline.simulate.simulation import Plan, generate
 from pipeline.sources.decode import Decoder
@@ -28,16 +28,6 @@ SETTLED_WITHIN = 90.0
 PAUSE_PAST_THE_SESSION = 13.0
 
 Value = tuple[str, bytes]
-
-
-@pytest.fixture
-def own_stack(tmp_path: Path) -> Iterator[Addresses]:
-    """A Kafka and a Redis with nothing in them: the names of our topics are fixed."""
-    folder = tmp_path / "stack"
-    try:
-        yield up(folder)
-    finally:
-        down(folder)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +96,7 @@ def published(rig: Rig) -> dict[str, PublishedAlert]:
 @pytest.mark.skipif(not SAMPLES.exists(), reason="needs the samples beside the project")
 @pytest.mark.parametrize("matching", list(Matching))
 def test_the_samples_come_out_like_the_batch_through_a_kill_and_a_long_sleep(
-    own_stack: Addresses, tmp_path: Path, matching: Matching
+    own_stack: Stack, tmp_path: Path, matching: Matching
 ) -> None:
     policy = tmp_path / "policy.toml"
     policy.write_text(f'matching = "{matching}"\n')
@@ -119,7 +109,7 @@ def test_the_samples_come_out_like_the_batch_through_a_kill_and_a_long_sleep(
 
 
 def test_a_simulated_day_of_24_tenants_comes_out_like_the_batch_through_the_same(
-    own_stack: Addresses, tmp_path: Path
+    own_stack: Stack, tmp_path: Path
 ) -> None:
     given = taken(a_simulated_day(), Matching.REPAIRED)
 

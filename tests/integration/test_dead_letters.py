@@ -15,7 +15,7 @@ from pipeline.core.policy import Policy
 from pipeline.core.verdict import Outcome
 from pipeline.demo.fleet import Worker, until
 from pipeline.demo.rig import Rig
-from pipeline.localstack import Addresses, down, up
+from pipeline.localstack import Stack
 from pipeline.sources.decode import Decoder
 from pipeline.sources.outcome import Ignored, Malformed
 from pipeline.sources.sieve import Sieve
@@ -29,15 +29,10 @@ AUDIT = Sources().audit[0]
 
 
 @pytest.fixture
-def rig(tmp_path: Path) -> Iterator[Rig]:
+def rig(own_stack: Stack, tmp_path: Path) -> Iterator[Rig]:
     """A pipeline on a Kafka and a Redis of its own: the names of our topics are fixed."""
-    folder = tmp_path / "stack"
-    try:
-        stack = up(folder)
-        with Rig(Addresses(stack.bootstrap_servers, stack.redis_url), tmp_path) as rig:
-            yield rig
-    finally:
-        down(folder)
+    with Rig(own_stack, tmp_path) as rig:
+        yield rig
 
 
 @pytest.mark.skipif(not SAMPLES.exists(), reason="needs the samples beside the project")

@@ -1,18 +1,13 @@
+from facts import facts_of
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.adapters.alert_codec import decode, encode
 from pipeline.core.event_time import EventTime
 from pipeline.core.model import (
-    Actor,
-    App,
-    Assignment,
-    Behavior,
     Evidence,
     Fact,
-    GraphRequest,
     Position,
-    Risk,
     Seen,
 )
 from pipeline.core.policy import Reason, Severity
@@ -30,24 +25,7 @@ positions = st.builds(
     offset=st.integers(0, 2**63 - 1),
     index=st.none() | st.integers(0, 10_000),
 )
-risks = st.builds(Risk, st.just(TENANT), event_times, texts, texts, texts, texts)
-behaviors = st.builds(Behavior, st.just(TENANT), event_times, texts, texts, texts, texts, texts)
-graph_requests = st.builds(
-    GraphRequest, st.just(TENANT), event_times, texts, texts, texts, texts, texts, texts
-)
-assignments = st.builds(
-    Assignment,
-    tenant_id=st.just(TENANT),
-    audit_event_id=texts,
-    event_time=event_times,
-    operation=texts,
-    identity=texts,
-    correlation_id=texts,
-    target_types=st.lists(texts, max_size=2).map(tuple),
-    split_signals=st.booleans(),
-    actor=st.builds(Actor, texts, texts, st.booleans(), texts, texts, texts),
-    app=st.builds(App, texts, texts),
-)
+risks, behaviors, graph_requests, assignments = facts_of(TENANT, texts, event_times)
 
 
 @st.composite

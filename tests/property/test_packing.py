@@ -1,6 +1,7 @@
 import re
 from itertools import chain
 
+from facts import facts_of
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -20,13 +21,9 @@ from pipeline.adapters.text_packing import KNOWN_TEXTS
 from pipeline.core.event_time import EventTime
 from pipeline.core.evidence import BEHAVIORS_THAT_COUNT, Key, KeyKind, keys_of
 from pipeline.core.model import (
-    Actor,
-    App,
-    Assignment,
     AssignmentId,
     Behavior,
     Fact,
-    GraphRequest,
     Position,
     Risk,
     Seen,
@@ -52,24 +49,7 @@ positions = st.builds(
     offset=st.integers(0, 2**63 - 1),
     index=st.none() | st.integers(0, 2**31 - 1),
 )
-risks = st.builds(Risk, st.just(TENANT), event_times, texts, texts, texts, texts)
-behaviors = st.builds(Behavior, st.just(TENANT), event_times, texts, texts, texts, texts, texts)
-graph_requests = st.builds(
-    GraphRequest, st.just(TENANT), event_times, *([texts] * 4), texts, texts, texts, texts
-)
-assignments = st.builds(
-    Assignment,
-    tenant_id=st.just(TENANT),
-    audit_event_id=texts,
-    event_time=event_times,
-    operation=texts,
-    identity=texts,
-    correlation_id=texts,
-    target_types=st.lists(texts, max_size=3).map(tuple),
-    split_signals=st.booleans(),
-    actor=st.builds(Actor, texts, texts, st.booleans(), texts, texts, texts),
-    app=st.builds(App, texts, texts),
-)
+risks, behaviors, graph_requests, assignments = facts_of(TENANT, texts, event_times)
 facts: st.SearchStrategy[Fact] = st.one_of(risks, behaviors, graph_requests, assignments)
 sightings = st.builds(Seen[Fact], facts, positions)
 names_near = texts | st.text(max_size=20).map(str.lower)

@@ -1,0 +1,39 @@
+from pipeline.adapters.metrics import Membership, Metrics, Values
+
+
+def text_of(values: list[Values], memberships: list[Membership]) -> list[str]:
+    metrics = Metrics("1")
+    metrics.watch(lambda: values, lambda: memberships)
+    return metrics.text().decode().splitlines()
+
+
+def test_every_fate_of_a_value_and_the_lag_are_told_by_partition() -> None:
+    lines = text_of(
+        [Values("t", 3, fetched=10, sieved=7, opened=3, dropped=1, lag=5)], memberships=[]
+    )
+
+    place = '{partition="3",topic="t"}'
+    for fate, count in (("fetched", 10), ("sieved", 7), ("opened", 3), ("dropped", 1)):
+        assert f"masswatch_values_{fate}_total{place} {count}.0" in lines
+    assert f"masswatch_lag{place} 5.0" in lines
+
+
+def test_a_lag_that_is_not_known_is_not_told() -> None:
+    lines = text_of(
+        [Values("t", 3, fetched=0, sieved=0, opened=0, dropped=0, lag=None)], memberships=[]
+    )
+
+    assert not [line for line in lines if line.startswith("masswatch_lag{")]
+
+
+def test_how_an_agent_fares_in_its_group_is_told() -> None:
+    audit = Membership(
+        "audit", take_overs=1, commits=2, commits_refused=3, commits_unanswered=4, resets=5
+    )
+
+    lines = text_of([], [audit])
+
+    assert 'masswatch_take_overs_total{agent="audit"} 1.0' in lines
+    for answer, count in (("taken", 2), ("refused", 3), ("none", 4)):
+        assert f'masswatch_commits_total{{agent="audit",answer="{answer}"}} {count}.0' in lines
+    assert 'masswatch_position_resets_total{agent="audit"} 5.0' in lines
