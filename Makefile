@@ -11,8 +11,10 @@ setup: .venv/ready ## make the virtual environment with everything in it
 
 .venv/ready: pyproject.toml requirements-dev.lock
 	python3 -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements-dev.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
+	  --requirement requirements-dev.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
+	$(BIN)/pip check --disable-pip-version-check
 	touch $@
 
 demo: setup ## see it work: a local Kafka and Redis, two workers, a story, a crash, the sums
