@@ -43,7 +43,7 @@ lock: setup ## pin what is installed, with hashes
 	$(BIN)/uv pip compile --quiet pyproject.toml --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --custom-compile-command 'make lock' \
 	  --output-file requirements.lock
-	$(BIN)/uv pip compile --quiet pyproject.toml --extra stack --group dev --universal \
+	$(BIN)/uv pip compile --quiet pyproject.toml --extra stack --extra backtest --group dev --universal \
 	  --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --custom-compile-command 'make lock' --constraint requirements.lock \
 	  --output-file requirements-dev.lock

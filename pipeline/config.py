@@ -8,10 +8,11 @@ from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from pipeline.core.errors import ConfigError
-from topics.catalogue import Sources
+from topics.catalogue import History, Sources
 
 PREFIX: Final = "MASSWATCH_"
 _MASKED: Final = "***"
@@ -21,13 +22,16 @@ def _names(value: object) -> object:
     return tuple(name.strip() for name in value.split(",")) if isinstance(value, str) else value
 
 
-def _seconds(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    try:
-        return timedelta(seconds=float(value))
-    except (ValueError, OverflowError) as error:
-        raise ValueError(f'not a number of seconds: "{value}"') from error
+def _number_of(unit: str) -> BeforeValidator:
+    def read(value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        try:
+            return timedelta(**{unit: float(value)})
+        except (ValueError, OverflowError) as error:
+            raise ValueError(f'not a number of {unit}: "{value}"') from error
+
+    return BeforeValidator(read)
 
 
 def _redis_url(value: object) -> object:
@@ -43,7 +47,9 @@ def _without_password(url: str) -> str:
     return f"{_MASKED}{at}{tail}" if head else url
 
 
-Seconds = Annotated[timedelta, BeforeValidator(_seconds), Field(gt=timedelta())]
+_IN_DAYS: Final = _number_of("days")
+Seconds = Annotated[timedelta, _number_of("seconds"), Field(gt=timedelta())]
+Days = Annotated[timedelta, _IN_DAYS, Field(ge=timedelta())]
 TopicNames = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names), Field(min_length=1)]
 
 
@@ -81,6 +87,13 @@ class KafkaSettings(_Section):
     replication_factor: int = Field(
         -1, ge=-1, description="of new topics; -1: the broker's default"
     )
+    history: Days = Field(
+        History().assignments,
+        description="days back that a backtest can judge: source topics are kept 23 days longer",
+    )
+    graph_history: Days = Field(
+        History().graph, description="the same of Graph activity, by far the largest table"
+    )
     session_timeout: Seconds = Field(
         timedelta(seconds=10),
         description="seconds after which others take over the partitions of a silent worker",
@@ -93,6 +106,11 @@ class KafkaSettings(_Section):
     def sources(self) -> Sources:
         """The names of the source topics."""
         return Sources(**self.topics.model_dump())
+
+    @property
+    def kept(self) -> History:
+        """How far back a backtest can judge."""
+        return History(self.history, self.graph_history)
 
     def client(self) -> dict[str, str]:
         """Return what every librdkafka client needs to find the cluster."""
@@ -203,17 +221,18 @@ def _settings_of(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, str
         if isinstance(field.default, _Section):
             yield from _settings_of(type(field.default), f"{prefix}{name.upper()}__")
         else:
-            yield f"{prefix}{name.upper()}", _shown(field.default), field.description or ""
+            yield f"{prefix}{name.upper()}", _shown(field), field.description or ""
 
 
-def _shown(default: object) -> str:
-    match default:
+def _shown(field: FieldInfo) -> str:
+    match default := field.default:
         case None:
             return ""
         case tuple():
             return ",".join(default)
         case timedelta():
-            return f"{default.total_seconds():g}"
+            unit = timedelta(days=1) if _IN_DAYS in field.metadata else timedelta(seconds=1)
+            return f"{default / unit:g}"
         case _:
             return str(default)
 

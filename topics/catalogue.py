@@ -19,6 +19,9 @@ DEAD_LETTER_PARTITIONS = 1
 FACTS_KEPT = timedelta(days=23)
 """How long a fact lives: 14 days before, 48 hours after, 7 days of lateness (`design.md` 1.2)."""
 
+_ALERTS_KEPT = timedelta(days=400)
+_DEAD_LETTERS_KEPT = timedelta(days=90)
+
 MEBIBYTE = 1024 * 1024
 # Kafka's own default, written out: 1 MiB of records and the 12 bytes of frame around them.
 SOURCE_MAX_BYTES = MEBIBYTE + 12
@@ -104,40 +107,59 @@ class Sources:
             yield field.name, getattr(self, field.name)
 
 
+@dataclass(frozen=True, slots=True)
+class History:
+    """How far back a backtest can judge.
+
+    Sources are kept so long, and as long as a fact besides: an assignment of the first day has its
+    evidence in the days before it. `graph` is that of Graph activity, by far the largest table and
+    never a reason: what is older gives alerts without addresses.
+    """
+
+    assignments: timedelta = timedelta(days=90)
+    graph: timedelta = timedelta(days=7)
+
+
 def dlq_of(topic: str) -> str:
     """Return the name of the topic where the dead letters of a topic go."""
     return topic + _DLQ
 
 
-def catalogue(sources: Sources | None = None, *, partitions: int = PARTITIONS) -> tuple[Topic, ...]:
+def catalogue(
+    sources: Sources | None = None,
+    *,
+    partitions: int = PARTITIONS,
+    history: History | None = None,
+) -> tuple[Topic, ...]:
     """Return every topic, each once: the sources and their DLQs, then our own.
 
     `partitions` is the count of all but the DLQs. Evaluations and alerts always have the same:
     the owner of an evaluations partition is the one writer of its alerts partition.
     """
-    read = list(_sources(sources or Sources(), partitions).values())
+    history = history or History()
+    read = list(_sources(sources or Sources(), partitions, history).values())
     evaluations = _evaluations(partitions)
     return (
         *read,
         *(_dlq(topic) for topic in read),
         evaluations,
         _dlq(evaluations),
-        _alerts(partitions),
+        _alerts(partitions, history),
     )
 
 
-def _sources(sources: Sources, partitions: int) -> dict[str, Topic]:
+def _sources(sources: Sources, partitions: int, history: History) -> dict[str, Topic]:
     found: dict[str, Topic] = {}
+    judged = FACTS_KEPT + history.assignments
     for names, content, retention in (
-        (sources.audit, "IntuneAuditLogs", timedelta(days=90)),
-        (sources.identity_info, "IdentityInfo", timedelta(days=90)),
-        (sources.behavior_entities, "BehaviorEntities", timedelta(days=90)),
-        # By far the largest table, and never a reason: kept as long as facts, and a week to
-        # rebuild from it.
+        (sources.audit, "IntuneAuditLogs", judged),
+        # Not compacted: a backtest needs every risk there was, not the last one alone.
+        (sources.identity_info, "IdentityInfo", judged),
+        (sources.behavior_entities, "BehaviorEntities", judged),
         (
             sources.graph_activity,
             "GraphAPIAuditEvents or MicrosoftGraphActivityLogs",
-            timedelta(days=30),
+            FACTS_KEPT + history.graph,
         ),
     ):
         for name in dict.fromkeys(names):
@@ -174,8 +196,8 @@ def _dlq(topic: Topic) -> Topic:
         partitions=DEAD_LETTER_PARTITIONS,
         key="as it came",
         cleanup=Cleanup.DELETE,
-        # As long as a source is kept, so that a redrive finds its neighbours still there.
-        retention=timedelta(days=90),
+        # Longer than facts, so that a redrive finds its neighbours still there.
+        retention=_DEAD_LETTERS_KEPT,
         compression=Compression.ZSTD,
         max_message_bytes=DEAD_LETTER_MAX_BYTES,
         content=f"values of {topic.name} that nobody could use, whole; why and where in headers",
@@ -199,15 +221,15 @@ def _evaluations(partitions: int) -> Topic:
     )
 
 
-def _alerts(partitions: int) -> Topic:
+def _alerts(partitions: int, history: History) -> Topic:
     return Topic(
         name=ALERTS,
         partitions=partitions,
         key="alert id",
         cleanup=Cleanup.COMPACT_DELETE,
         # Workers read back from it what they have published, so it must outlast every fact; a
-        # year more, since it is also what people look things up in.
-        retention=timedelta(days=400),
+        # year more, since it is also what people look things up in and backtests compare with.
+        retention=max(_ALERTS_KEPT, FACTS_KEPT + history.assignments),
         compression=Compression.ZSTD,
         max_message_bytes=ALERT_MAX_BYTES,
         content="alerts as JSON with CloudEvents headers, written in transactions",

@@ -34,7 +34,8 @@ PartitionsOption = Annotated[
 @app.command("list")
 def show(partitions: PartitionsOption = PARTITIONS, output: OutputOption = Output.TABLE) -> None:
     """List the topics as they should be. Asks no broker."""
-    topics = catalogue(load_settings().kafka.sources, partitions=partitions)
+    kafka = load_settings().kafka
+    topics = catalogue(kafka.sources, partitions=partitions, history=kafka.kept)
     if output is Output.JSON:
         print_json([_as_json(topic) for topic in topics])
     else:
@@ -52,7 +53,8 @@ def diff(partitions: PartitionsOption = PARTITIONS, output: OutputOption = Outpu
     as each other. Exit code 1 if anything differs.
     """
     kafka = load_settings().kafka
-    found = compare(catalogue(kafka.sources, partitions=partitions), kafka.client())
+    wanted = catalogue(kafka.sources, partitions=partitions, history=kafka.kept)
+    found = compare(wanted, kafka.client())
     if output is Output.JSON:
         print_json([asdict(each) for each in found])
     else:
@@ -71,7 +73,7 @@ def make(partitions: PartitionsOption = PARTITIONS, output: OutputOption = Outpu
     """
     kafka = load_settings().kafka
     applied = apply(
-        catalogue(kafka.sources, partitions=partitions),
+        catalogue(kafka.sources, partitions=partitions, history=kafka.kept),
         kafka.client(),
         replication=kafka.replication_factor,
     )

@@ -9,6 +9,7 @@ from topics.catalogue import (
     EVALUATIONS,
     FACTS_KEPT,
     Cleanup,
+    History,
     Sources,
     Topic,
     catalogue,
@@ -101,7 +102,7 @@ def test_a_topic_of_mixed_tables_stands_once_and_is_kept_for_the_longest() -> No
     topics = catalogue(mixed)
 
     (hub,) = [topic for topic in topics if topic.name == "hub"]
-    assert hub.retention == timedelta(days=90)
+    assert hub.retention == timedelta(days=23 + 90)
     assert hub.content == (
         "IntuneAuditLogs; IdentityInfo; GraphAPIAuditEvents or MicrosoftGraphActivityLogs"
     )
@@ -133,3 +134,16 @@ def test_the_longest_name_whose_dlq_kafka_still_takes_is_allowed() -> None:
     longest = "x" * 245
 
     assert len(dlq_of(Sources(audit=(longest,)).audit[0])) == 249
+
+
+def test_sources_are_kept_as_long_as_a_backtest_looks_back_and_its_evidence_lies_before() -> None:
+    topics = by_name(catalogue(history=History(timedelta(days=365), graph=timedelta(days=2))))
+
+    kept = [topics[name].retention.days for name in Sources().all]
+    assert kept == [365 + 23, 365 + 23, 365 + 23, 2 + 23]
+
+
+def test_alerts_stay_as_long_as_a_backtest_may_compare_with_them() -> None:
+    topics = by_name(catalogue(history=History(timedelta(days=1000))))
+
+    assert topics[ALERTS].retention.days == 1000 + 23
