@@ -1,63 +1,56 @@
-"""Records from JSON Lines files, one value of a source topic a line."""
+"""Files as shards: which of them there are, and how each is read."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Final
 
+from pipeline.backtest.lines import lines_of
+from pipeline.backtest.parquet import row_groups_of
+from pipeline.backtest.shard import Shard
 from pipeline.core.errors import ConfigError
-from pipeline.core.model import Fact, Position
-from pipeline.sources.decode import Decoder
-from pipeline.sources.outcome import Ignored, Malformed
-from pipeline.sources.sieve import Sieve
+
+PART_BYTES: Final = 64 * 1024 * 1024
+"""A part of a file that one process scans at a time."""
+
+_PARQUET: Final = ".parquet"
+_KNOWN: Final = (".jsonl", ".ndjson", ".json", _PARQUET)
+_COMPRESSED: Final = (".gz", ".zst", ".zstd")
 
 
-@dataclass(slots=True)
-class Scan:
-    """What files hold; `malformed` names line (the offset) and index of each with its reason."""
+def files_in(paths: Sequence[Path]) -> list[Path]:
+    """Return the files named, and those in the folders named, each once.
 
-    values: int = 0
-    opened: int = 0
-    records: int = 0
-    facts: set[Fact] = field(default_factory=set)
-    malformed: list[tuple[Position, str]] = field(default_factory=list)
+    Raises:
+        ConfigError: something is not there, or a folder has no file of a known name.
+    """
+    found: dict[Path, None] = {}
+    for path in paths:
+        if path.is_dir():
+            inside = sorted(one for one in path.rglob("*") if one.is_file() and _is_known(one))
+            if not inside:
+                raise ConfigError(f"{path}: no {', '.join(_KNOWN)} in it: name files or a folder")
+            found.update(dict.fromkeys(inside))
+        elif path.exists():
+            found[path] = None
+        else:
+            raise ConfigError(f"{path}: no such file: name a file or a folder")
+    return list(found)
 
 
-def scan(paths: Sequence[Path], sieve: Sieve, decode: Decoder) -> Scan:
-    """Read all facts from files, through the sieve and the decoder of the live worker.
+def shards_of(files: Sequence[Path], part_bytes: int = PART_BYTES) -> Iterator[Shard]:
+    """Cut files into shards.
 
     Raises:
         ConfigError: a file cannot be read.
     """
-    found = Scan()
-    for path in paths:
-        for number, value in _lines(path):
-            found.values += 1
-            if sieve.admits(value):
-                found.opened += 1
-                _open(value, Position(path.name, 0, number), decode, found)
-    return found
+    cut: Callable[[Path, int], Iterator[Shard]]
+    for path in files:
+        cut = row_groups_of if path.suffix.lower() == _PARQUET else lines_of
+        yield from cut(path, part_bytes)
 
 
-def _open(value: bytes, where: Position, decode: Decoder, found: Scan) -> None:
-    for record in decode(value):
-        found.records += 1
-        match record.decoded:
-            case Ignored():
-                pass
-            case Malformed(reason):
-                position = Position(where.topic, where.partition, where.offset, record.index)
-                found.malformed.append((position, reason))
-            case fact:
-                found.facts.add(fact)
-
-
-def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    try:
-        with path.open("rb") as file:
-            for number, line in enumerate(file):
-                if value := line.rstrip(b"\n"):
-                    yield number, value
-    except OSError as error:
-        raise ConfigError(
-            f"{path}: {(error.strerror or str(error)).lower()}: name a file"
-        ) from error
+def _is_known(path: Path) -> bool:
+    suffixes = [one.lower() for one in path.suffixes]
+    if suffixes and suffixes[-1] in _COMPRESSED:
+        suffixes.pop()
+    return bool(suffixes) and suffixes[-1] in _KNOWN

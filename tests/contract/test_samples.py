@@ -3,19 +3,24 @@
 import json
 import re
 from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pipeline.backtest.batch import judge
-from pipeline.backtest.files import Scan, scan
+from pipeline.backtest.engine import run
+from pipeline.backtest.judging import Question
+from pipeline.backtest.result import NamedPolicy
+from pipeline.backtest.slices import slice_of_files
 from pipeline.core.event_time import format_event_time
 from pipeline.core.evidence import Matching
+from pipeline.core.model import Fact
 from pipeline.core.policy import Policy
-from pipeline.core.verdict import Outcome, Verdict
+from pipeline.core.verdict import Verdict
 from pipeline.core.window import Windows
 from pipeline.sources.decode import Decoder
+from pipeline.sources.outcome import Ignored, Malformed
 from pipeline.sources.sieve import Sieve
 
 SAMPLES = Path(__file__).parents[2].parent / "shared" / "samples"
@@ -42,9 +47,33 @@ def contract() -> dict[str, Any]:
     return expected
 
 
-def scanned(matching: Matching, *, sieve: Sieve | None = None) -> Scan:
-    files = sorted(SAMPLES.glob("*.jsonl"))
-    return scan(files, sieve or Sieve(matching), Decoder(matching))
+@dataclass
+class Read:
+    """What the samples hold, and which records of them are malformed, with their reasons."""
+
+    values: int = 0
+    opened: int = 0
+    facts: set[Fact] = field(default_factory=set)
+    malformed: list[tuple[Place, str]] = field(default_factory=list)
+
+
+def read(matching: Matching, *, sieve: Sieve | None = None) -> Read:
+    sieve, decode, found = sieve or Sieve(matching), Decoder(matching), Read()
+    for path in sorted(SAMPLES.glob("*.jsonl")):
+        for line, value in enumerate(path.read_bytes().splitlines()):
+            found.values += 1
+            if not sieve.admits(value):
+                continue
+            found.opened += 1
+            for record in decode(value):
+                match record.decoded:
+                    case Ignored():
+                        pass
+                    case Malformed(reason):
+                        found.malformed.append(((path.name, line, record.index), reason))
+                    case fact:
+                        found.facts.add(fact)
+    return found
 
 
 def said(verdict: Verdict) -> dict[str, object]:
@@ -92,10 +121,11 @@ def test_the_alerts_of_the_samples_are_those_of_the_contract(
     expected = contract["matching"][matching]
 
     alerts: dict[str, dict[str, object]] = {}
-    for verdict in judge(scanned(matching).facts, Policy(matching=matching)).values():
-        if verdict.outcome is Outcome.ALERT:
-            of_tenant = alerts.setdefault(verdict.assignment.tenant_id, {})
-            of_tenant[verdict.assignment.audit_event_id] = said(verdict)
+    question = Question((NamedPolicy("", Policy(matching=matching)),))
+    samples = slice_of_files(sorted(SAMPLES.glob("*.jsonl")), frozenset(), part_bytes=50_000)
+    for judged in run(samples, question).answers[0].alerts:
+        of_tenant = alerts.setdefault(judged.verdict.assignment.tenant_id, {})
+        of_tenant[judged.verdict.assignment.audit_event_id] = said(judged.verdict)
 
     assert expected["open"] == {}
     assert without_own_ids(alerts) == without_own_ids(expected["alerts"])
@@ -103,7 +133,7 @@ def test_the_alerts_of_the_samples_are_those_of_the_contract(
 
 @pytest.mark.parametrize("matching", Matching)
 def test_the_sieve_costs_no_fact_of_the_samples(matching: Matching) -> None:
-    sieved, whole = scanned(matching), scanned(matching, sieve=LetEverythingThrough(matching))
+    sieved, whole = read(matching), read(matching, sieve=LetEverythingThrough(matching))
 
     assert sieved.facts == whole.facts
     assert sieved.opened < whole.opened == sieved.values
@@ -116,7 +146,7 @@ def test_the_malformed_records_of_the_samples_are_those_of_the_contract(
     certain = {place(one) for one in contract["malformed"] if one["certain"]}
     uncertain = {place(one) for one in contract["malformed"] if not one["certain"]}
 
-    found = [(at.topic, at.offset, at.index) for at, _ in scanned(matching).malformed]
+    found = [at for at, _ in read(matching).malformed]
 
     assert max(Counter(found).values()) == 1
     assert certain <= set(found) <= certain | uncertain
@@ -136,12 +166,12 @@ def test_each_malformed_record_says_why(contract: dict[str, Any]) -> None:
     }
     expected = {place(one): words[one["reason"]] for one in contract["malformed"]}
 
-    for at, reason in scanned(Matching.REPAIRED).malformed:
-        assert reason in expected[at.topic, at.offset, at.index]
+    for at, reason in read(Matching.REPAIRED).malformed:
+        assert reason in expected[at]
 
 
 def test_every_sample_is_counted(contract: dict[str, Any]) -> None:
-    found = scanned(Matching.REPAIRED, sieve=LetEverythingThrough())
+    found = read(Matching.REPAIRED, sieve=LetEverythingThrough())
 
     assert contract
     assert found.values == 488 + 410 + 45 + 223

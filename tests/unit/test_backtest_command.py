@@ -19,6 +19,7 @@ from builders import (
 
 from pipeline.cli import run
 from pipeline.core.model import AssignmentId
+from pipeline.core.policy import Policy
 from pipeline.core.verdict import alert_id
 
 
@@ -50,6 +51,12 @@ def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
     return document
 
 
+def alerts_in(document: dict[str, Any]) -> list[dict[str, Any]]:
+    """The alerts of the first policy."""
+    alerts: list[dict[str, Any]] = document["policies"][0]["alerts"]
+    return alerts
+
+
 def test_alerts_are_printed_for_a_person(
     files: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -58,7 +65,8 @@ def test_alerts_are_printed_for_a_person(
     out = capsys.readouterr().out
     assert code == 0
     assert all(word in out for word in ("medium", TENANT, DANA, "Remote Helper 4.2", "user_risk"))
-    assert "4 values, 3 opened, 4 records in them, 2 malformed, 1 alerts" in out
+    assert "5 values, 3 opened, 4 records in them, 2 malformed" in out
+    assert "defaults: 1 alerts, 0 withheld, 0 quiet" in out
 
 
 def test_alerts_are_printed_for_a_program(
@@ -66,27 +74,49 @@ def test_alerts_are_printed_for_a_program(
 ) -> None:
     document = said(capsys, *files)
 
-    digests = [one.pop("digest") for one in document["alerts"]]
-    assert [len(one) for one in digests] == [64]
+    [policy] = document.pop("policies")
+    [alert] = policy.pop("alerts")
     assert document == {
-        "values": 4,
+        "sources": sorted(files),
+        "from": None,
+        "to": None,
+        "warnings": [],
+        "values": 5,
         "opened": 3,
         "records": 4,
+        "facts": 2,
         "malformed": [
-            {"position": "audit.jsonl[0]@0#1", "reason": "time: no readable event time"},
-            {"position": "audit.jsonl[0]@1", "reason": "not JSON"},
+            {"reason": "not JSON", "records": 1},
+            {"reason": "time: no readable event time", "records": 1},
         ],
-        "alerts": [
-            {
-                "alert_id": alert_id(AssignmentId(TENANT, EVENT)),
-                "tenant_id": TENANT,
-                "audit_event_id": EVENT,
-                "event_time": "2026-03-02T09:12:41.5530000Z",
-                "severity": "medium",
-                "reasons": ["user_risk"],
-            }
-        ],
+        "differences": [],
     }
+    assert policy == {
+        "name": "defaults",
+        "digest": Policy().digest,
+        "withheld": [],
+        "quiet": 0,
+    }
+    assert alert["alert_id"] == alert_id(AssignmentId(TENANT, EVENT))
+    assert (alert["severity"], alert["reasons"]) == ("medium", ["user_risk"])
+    assert not {"revision", "detected_at", "sources"} & alert.keys()
+
+
+def test_positions_are_said_when_asked_for(
+    files: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    document = said(capsys, *files, "--positions")
+
+    [alert] = document["policies"][0]["alerts"]
+    assert {(one["topic"], one["offset"], one["index"]) for one in alert["sources"]} == {
+        (files[1], 0, 0),
+        (files[0], 0, None),
+    }
+    second_line = Path(files[1]).read_bytes().index(b"\n") + 1
+    assert [one["first"] for one in document["malformed"]] == [
+        f"{files[1]}[0]@{second_line}",
+        f"{files[1]}[0]@0#1",
+    ]
 
 
 def test_the_order_of_files_changes_no_alert(
@@ -94,13 +124,15 @@ def test_the_order_of_files_changes_no_alert(
 ) -> None:
     first, second = said(capsys, *files), said(capsys, *reversed(files))
 
-    assert first["alerts"] == second["alerts"]
+    assert first == second
 
 
 def test_an_assignment_without_a_reason_is_no_alert(
     files: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert said(capsys, files[1])["alerts"] == []
+    [policy] = said(capsys, files[1])["policies"]
+
+    assert (policy["alerts"], policy["quiet"]) == ([], 1)
 
 
 def test_alerts_are_sorted_by_event_time(
@@ -120,7 +152,7 @@ def test_alerts_are_sorted_by_event_time(
         )
     )
 
-    alerts = said(capsys, str(path))["alerts"]
+    alerts = alerts_in(said(capsys, str(path)))
 
     assert [one["audit_event_id"] for one in alerts] == ["c", "a", "b"]
 
@@ -139,7 +171,7 @@ def test_a_policy_file_decides_from_an_option_or_from_the_environment(
     by_environment = said(capsys, *files)
 
     assert by_option == by_environment
-    assert by_option["alerts"][0]["severity"] == "high"
+    assert alerts_in(by_option)[0]["severity"] == "high"
 
 
 def test_the_matching_of_the_policy_reaches_the_decoder(
@@ -154,7 +186,7 @@ def test_the_matching_of_the_policy_reaches_the_decoder(
     repaired = said(capsys, str(lower), files[1])
     faithful = said(capsys, str(lower), files[1], "--policy", str(policy))
 
-    assert (len(repaired["alerts"]), len(faithful["alerts"])) == (1, 0)
+    assert (len(alerts_in(repaired)), len(alerts_in(faithful))) == (1, 0)
 
 
 def test_workspaces_of_the_policy_reach_the_decoder(
@@ -168,7 +200,7 @@ def test_workspaces_of_the_policy_reach_the_decoder(
     with_entry = said(capsys, str(row), files[1], "--policy", str(policy))
     without = said(capsys, str(row), files[1])
 
-    assert (len(with_entry["alerts"]), len(without["alerts"])) == (1, 0)
+    assert (len(alerts_in(with_entry)), len(alerts_in(without))) == (1, 0)
 
 
 def test_a_file_that_is_not_there_ends_with_3_and_says_so(
@@ -179,7 +211,7 @@ def test_a_file_that_is_not_there_ends_with_3_and_says_so(
     code = run(["backtest", str(path)])
 
     assert code == 3
-    assert capsys.readouterr().err == f"{path}: no such file or directory: name a file\n"
+    assert capsys.readouterr().err == f"{path}: no such file: name a file or a folder\n"
 
 
 def test_a_wrong_policy_ends_with_3_and_names_every_fault(
@@ -195,7 +227,17 @@ def test_a_wrong_policy_ends_with_3_and_names_every_fault(
 
 
 @pytest.mark.parametrize(
-    "arguments", [["backtest"], ["backtest", "x", "--output", "yaml"], ["backtset"], ["--what"]]
+    "arguments",
+    [
+        ["backtest", "x", "--output", "yaml"],
+        ["backtest", "x", "--from", "yesterday"],
+        ["backtest", "x", "--from", "2026-03-02", "--to", "2026-03-02"],
+        ["backtest", "x", "--against", "dead"],
+        ["backtest", "x", "--junit", "report.xml"],
+        ["backtest", "x", "--html", "no-such-folder/page.html"],
+        ["backtset"],
+        ["--what"],
+    ],
 )
 def test_wrong_usage_ends_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     code = run(arguments)
@@ -206,4 +248,4 @@ def test_wrong_usage_ends_with_2(arguments: list[str], capsys: pytest.CaptureFix
 
 def test_help_says_what_it_does(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["backtest", "--help"]) == 0
-    assert "Judge the records of files as a batch" in capsys.readouterr().out
+    assert "Judge the past: what would have been alerted" in capsys.readouterr().out

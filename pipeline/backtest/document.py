@@ -1,0 +1,109 @@
+"""A backtest as one JSON document: the same bytes for the same records, however they were cut."""
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from pipeline.adapters.alert_codec import to_alert
+from pipeline.backtest.result import Answer, Backtest, Difference, Judged
+from pipeline.core.event_time import EventTime, format_event_time
+from pipeline.core.model import Position
+from pipeline.core.verdict import Verdict
+from pipeline.ports import Revision, Status
+
+ARRIVAL_FIELDS: Final = ("revision", "detected_at", "sources")
+"""What an alert says that depends on when and where its records arrived."""
+
+Json = dict[str, Any]
+
+
+def document_of(backtest: Backtest, *, positions: bool = False) -> Json:
+    """Return the document.
+
+    Args:
+        backtest: What to write down.
+        positions: Whether to say where the records lie, which depends on how topics are
+            partitioned and files are named.
+    """
+    read = backtest.read
+    return {
+        "sources": list(backtest.sources),
+        "from": _moment(backtest.since),
+        "to": _moment(backtest.until),
+        "warnings": list(backtest.warnings),
+        "values": read.values,
+        "opened": read.opened,
+        "records": read.records,
+        "facts": read.facts,
+        "malformed": [
+            {"reason": one.reason, "records": one.records}
+            | ({"first": str(one.first)} if positions else {})
+            for one in read.malformed
+        ],
+        "policies": [_answer(one, positions=positions) for one in backtest.answers],
+        "differences": [
+            {
+                "before": backtest.answers[0].by.name,
+                "after": after.by.name,
+                "alerts": [_difference(one) for one in found],
+            }
+            for after, found in zip(backtest.answers[1:], backtest.differences, strict=True)
+        ],
+    }
+
+
+def published(judged: Judged) -> Json:
+    """Return an alert as live publishes it, but for what depends on arrival."""
+    return without_arrival(_alert(judged.verdict, judged.sources))
+
+
+def without_arrival(alert: Json) -> Json:
+    """Return a published alert without what depends on when and where its records arrived."""
+    return {name: value for name, value in alert.items() if name not in ARRIVAL_FIELDS}
+
+
+def _answer(answer: Answer, *, positions: bool) -> Json:
+    return {
+        "name": answer.by.name,
+        "digest": answer.by.policy.digest,
+        "alerts": [_listed(one, positions=positions) for one in answer.alerts],
+        "withheld": [_withheld(one.verdict) for one in answer.withheld],
+        "quiet": answer.quiet,
+    }
+
+
+def _listed(judged: Judged, *, positions: bool) -> Json:
+    alert = _alert(judged.verdict, judged.sources)
+    sources = {"sources": alert["sources"]} if positions else {}
+    return without_arrival(alert) | sources
+
+
+def _alert(verdict: Verdict, sources: Iterable[tuple[str, Position]]) -> Json:
+    revision = Revision(verdict, 1, Status.ACTIVE, EventTime(0), tuple(sources), "")
+    alert: Json = to_alert(revision).model_dump(mode="json")
+    return alert
+
+
+def _withheld(verdict: Verdict) -> Json:
+    return {
+        "alert_id": verdict.alert_id,
+        "tenant_id": verdict.assignment.tenant_id,
+        "audit_event_id": verdict.assignment.audit_event_id,
+        "event_time": format_event_time(verdict.event_time),
+        "withheld": [{"reason": one.reason.value, "entry": one.entry} for one in verdict.withheld],
+    }
+
+
+def _difference(one: Difference) -> Json:
+    return {
+        "change": one.change.value,
+        "alert_id": one.after.alert_id,
+        "tenant_id": one.of.tenant_id,
+        "audit_event_id": one.of.audit_event_id,
+        "event_time": format_event_time(one.after.event_time),
+        "causes": list(one.causes),
+        "fields": list(one.fields),
+    }
+
+
+def _moment(event_time: EventTime | None) -> str | None:
+    return None if event_time is None else format_event_time(event_time)

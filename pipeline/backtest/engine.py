@@ -1,0 +1,116 @@
+"""Run a backtest: shards scanned side by side, tenants judged side by side, one answer."""
+
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from pipeline.backtest.judging import Judgement, Question, Said
+from pipeline.backtest.processes import Beside, Here, Processes, Watch, Work
+from pipeline.backtest.result import Answer, Backtest, Difference, ordered
+from pipeline.backtest.scan import Counted, readings_of
+from pipeline.backtest.shard import Shard
+from pipeline.backtest.spill import BUCKETS, spilled_bytes
+from pipeline.core.errors import MasswatchError
+
+MEMORY: Final = 1024 * 1024 * 1024
+"""Bytes that judging may take, by default, in all processes together."""
+
+_EXPANDS_BY: Final = 8
+"""How much more memory facts take when judged than bytes on the disk: see `tests/bench`."""
+
+
+class OutOfMemory(MasswatchError):
+    """The facts of some tenants do not fit into the memory allowed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """What is read: shards, the names of what they are parts of, and whose facts are wanted."""
+
+    shards: tuple[Shard, ...]
+    sources: tuple[str, ...]
+    tenants: frozenset[str] = frozenset()
+    warnings: tuple[str, ...] = ()
+
+
+def run(
+    of: Slice,
+    question: Question,
+    *,
+    processes: int = 1,
+    memory: int = MEMORY,
+    watch: Watch = lambda _: None,
+) -> Backtest:
+    """Judge a slice by one or more policies; the answer does not depend on how it is cut.
+
+    Args:
+        of: What to read.
+        question: What to ask of it.
+        processes: How many scan side by side; 1 stays in this process.
+        memory: Bytes that judging may take.
+        watch: Told now and then how far the scan is, in this process.
+
+    Raises:
+        ConfigError: a file cannot be read.
+        BrokerUnavailable: the broker does not answer.
+        OutOfMemory: one group of tenants has more facts than fit.
+    """
+    readings = readings_of(question.policies)
+    with tempfile.TemporaryDirectory(prefix="masswatch-backtest-") as name:
+        folder = Path(name)
+        work = Work(folder, readings, of.tenants, question)
+        counted = Counted()
+        with _processes(work, min(processes, len(of.shards))) as workers:
+            for part in workers.scan(of.shards, watch):
+                counted.add(part)
+            said, differences = _joined(question, workers.judge(_fitting(folder, memory)))
+    return Backtest(
+        sources=of.sources,
+        since=question.since,
+        until=question.until,
+        read=counted.read(),
+        answers=tuple(
+            Answer(by, ordered(said.alerts), ordered(said.withheld), said.quiet)
+            for by, said in zip(question.policies, said, strict=True)
+        ),
+        differences=tuple(
+            tuple(sorted(found, key=lambda one: (one.after.event_time, one.after.alert_id)))
+            for found in differences
+        ),
+        warnings=of.warnings,
+    )
+
+
+def _processes(work: Work, count: int) -> Processes:
+    return Beside(work, count) if count > 1 else Here(work)
+
+
+def _joined(
+    question: Question, judgements: Iterable[Judgement]
+) -> tuple[list[Said], list[list[Difference]]]:
+    said = [Said() for _ in question.policies]
+    differences: list[list[Difference]] = [[] for _ in question.policies[1:]]
+    for one in judgements:
+        for total, more in zip(said, one.said, strict=True):
+            total.add(more)
+        for known, further in zip(differences, one.differences, strict=True):
+            known.extend(further)
+    return said, differences
+
+
+def _fitting(folder: Path, memory: int) -> list[int]:
+    """Return the buckets that hold something, the largest first, if each of them fits.
+
+    Raises:
+        OutOfMemory: one does not.
+    """
+    sizes = {bucket: spilled_bytes(folder, bucket) for bucket in range(BUCKETS)}
+    needed = max(sizes.values()) * _EXPANDS_BY
+    if needed > memory:
+        raise OutOfMemory(
+            f"backtest: some tenants' facts would take {needed >> 20} MiB, allowed are "
+            f"{memory >> 20}: raise --memory, or ask for single tenants or less time"
+        )
+    return sorted((bucket for bucket, size in sizes.items() if size), key=lambda one: -sizes[one])

@@ -1,0 +1,167 @@
+"""JSON Lines files, plain or compressed: one value of a source topic a line."""
+
+import gzip
+import io
+import sys
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from pipeline.backtest.extra import needed
+from pipeline.backtest.shard import Chunk, Spots
+from pipeline.core.errors import ConfigError
+from pipeline.core.model import Position
+from pipeline.ports import Candidate
+
+_BLOCK: Final = 4 * 1024 * 1024
+_LONGEST_LINE: Final = 64 * 1024 * 1024
+_ZSTD: Final = "compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd"
+"""Not `zstandard`, which takes the first frame, or a file that was cut off, for the whole."""
+
+Open = Callable[[Path], BinaryIO]
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """The lines of a file that begin in the bytes [first, end); all of them when end is None.
+
+    A position in a file is its name, and the byte at which the line begins (when compressed: of
+    the text in it).
+    """
+
+    path: Path
+    first: int = 0
+    end: int | None = None
+
+    @property
+    def units(self) -> int:
+        """How much there is to do: bytes on the disk."""
+        return (self.path.stat().st_size if self.end is None else self.end) - self.first
+
+    def chunks(self) -> Iterator[Chunk]:
+        """Yield the lines, many at once.
+
+        Raises:
+            ConfigError: the file cannot be read.
+        """
+        with _reporting(self.path), opener_of(self.path)(self.path) as file:
+            at = _begin(file, self.first)
+            rest = b""
+            while self.end is None or at < self.end:
+                block = file.read(_BLOCK)
+                data = rest + block
+                cut = len(data) if not block else data.rfind(b"\n") + 1
+                if self.end is not None and at + cut > self.end:
+                    # The line over the end has begun before it, so it is ours to its last byte.
+                    begun = data.find(b"\n", max(0, self.end - at - 1), cut)
+                    cut = begun + 1 if begun >= 0 else cut
+                if cut:
+                    yield _Lines(str(self.path), at, data[:cut])
+                if not block:
+                    return
+                at, rest = at + cut, data[cut:]
+                if len(rest) > _LONGEST_LINE:
+                    raise ConfigError(
+                        f"{self.path}: a line longer than {_LONGEST_LINE >> 20} MiB at byte {at}: "
+                        "write one value a line (jq -c does)"
+                    )
+
+
+class _Lines:
+    """Whole lines that lie together."""
+
+    def __init__(self, name: str, first: int, data: bytes) -> None:
+        self._name = name
+        self._first = first
+        self._data = data
+
+    def __len__(self) -> int:
+        return self._data.count(b"\n") + (not self._data.endswith(b"\n"))
+
+    @property
+    def units(self) -> int:
+        return len(self._data)
+
+    def candidates(self, sieve: Spots) -> Iterator[Candidate]:
+        done = 0
+        for spot in sieve.spots(self._data):
+            if spot <= done:
+                continue
+            begin = self._data.rfind(b"\n", 0, spot - 1) + 1
+            end = self._data.find(b"\n", spot)
+            done = len(self._data) if end < 0 else end
+            yield self._candidate(begin, done)
+
+    def __iter__(self) -> Iterator[Candidate]:
+        begin = 0
+        while begin < len(self._data):
+            end = self._data.find(b"\n", begin)
+            end = len(self._data) if end < 0 else end
+            yield self._candidate(begin, end)
+            begin = end + 1
+
+    def _candidate(self, begin: int, end: int) -> Candidate:
+        return Candidate(Position(self._name, 0, self._first + begin), self._data[begin:end])
+
+
+def lines_of(path: Path, at_most: int) -> Iterator[Lines]:
+    """Yield a file in parts of about so many bytes; a compressed one as a whole.
+
+    Raises:
+        ConfigError: the file cannot be read.
+    """
+    if opener_of(path) is not _plain:
+        yield Lines(path)
+        return
+    with _reporting(path):
+        size = path.stat().st_size
+    for first in range(0, size, at_most):
+        yield Lines(path, first, min(first + at_most, size))
+
+
+def opener_of(path: Path) -> Open:
+    """Tell by its name how a file is opened."""
+    return _OPENERS.get(path.suffix.lower(), _plain)
+
+
+def _begin(file: BinaryIO, first: int) -> int:
+    """Go to the first line that begins at `first` or later."""
+    if first == 0:
+        return 0
+    file.seek(first - 1)
+    return first - 1 + len(file.readline())
+
+
+def _plain(path: Path) -> BinaryIO:
+    return path.open("rb")
+
+
+def _gzip(path: Path) -> BinaryIO:
+    return io.BufferedReader(gzip.open(path, "rb"), _BLOCK)
+
+
+def _zstd(path: Path) -> BinaryIO:
+    stream: BinaryIO = needed(_ZSTD).open(path, "rb")
+    return stream
+
+
+_OPENERS: Final[dict[str, Open]] = {".gz": _gzip, ".zst": _zstd, ".zstd": _zstd}
+
+
+def _damages(path: Path) -> tuple[type[Exception], ...]:
+    damage: type[Exception] = needed(_ZSTD).ZstdError if opener_of(path) is _zstd else zlib.error
+    return (EOFError, damage)
+
+
+@contextmanager
+def _reporting(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        said = (error.strerror or str(error)).lower()
+        raise ConfigError(f"{path}: {said}: name a file that can be read") from error
+    except _damages(path) as error:
+        raise ConfigError(f"{path}: cut off or damaged ({error}): make it again") from error

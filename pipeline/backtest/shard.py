@@ -1,0 +1,53 @@
+"""Shards: what a slice is cut into, so that several processes can scan it."""
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+from pipeline.ports import Candidate
+
+
+class Spots(Protocol):
+    """Finds decisive words: see `pipeline.sources.sieve.Sieve.spots`."""
+
+    def spots(self, data: bytes) -> Sequence[int]:
+        """Return the end offset of every decisive word in the data, ascending."""
+        ...
+
+
+class Chunk(Protocol):
+    """Values that were read together."""
+
+    @property
+    def units(self) -> int:
+        """How much of the shard this is, roughly, in the shard's own measure."""
+        ...
+
+    def __len__(self) -> int:
+        """How many values."""
+        ...
+
+    def __iter__(self) -> Iterator[Candidate]:
+        """Yield every value."""
+        ...
+
+    def candidates(self, sieve: Spots) -> Iterator[Candidate]:
+        """Yield the values that may hold a fact."""
+        ...
+
+
+class Shard(Protocol):
+    """A part of a slice. Whatever the cuts between shards, together they hold the same values."""
+
+    @property
+    def units(self) -> int:
+        """How much there is to do, roughly: bytes of a file, offsets of a partition."""
+        ...
+
+    def chunks(self) -> Iterator[Chunk]:
+        """Yield the values, many at once.
+
+        Raises:
+            ConfigError: a file cannot be read.
+            BrokerUnavailable: the broker does not answer.
+        """
+        ...

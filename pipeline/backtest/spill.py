@@ -1,0 +1,79 @@
+"""Facts on the disk, by tenant: what is judged together lies together, and memory stays small."""
+
+import pickle
+import zlib
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from pipeline.core.model import Fact, Position
+
+BUCKETS: Final = 64
+"""Groups of tenants; one of them at a time is in the memory of a process."""
+
+_HELD_AT_MOST: Final = 20_000
+
+
+class Sighting(NamedTuple):
+    """A fact, where it was seen, and when that record was appended (milliseconds)."""
+
+    fact: Fact
+    position: Position
+    appended_at: int | None
+
+
+class Spill:
+    """Writes facts into a folder that nobody else writes to under this name.
+
+    Args:
+        folder: Where.
+        name: Of the writer; each writer has its own.
+    """
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self._folder = folder
+        self._name = name
+        self._held: dict[tuple[int, int], list[Sighting]] = defaultdict(list)
+        self._count = 0
+
+    def add(self, reading: int, sightings: Iterable[Sighting]) -> None:
+        """Keep facts of a reading."""
+        for one in sightings:
+            self._held[reading, bucket_of(one.fact.tenant_id)].append(one)
+            self._count += 1
+        if self._count > _HELD_AT_MOST:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is held."""
+        for (reading, bucket), sightings in self._held.items():
+            place = _place(self._folder, reading, bucket)
+            place.mkdir(parents=True, exist_ok=True)
+            with (place / self._name).open("ab") as file:
+                pickle.dump(sightings, file, pickle.HIGHEST_PROTOCOL)
+        self._held.clear()
+        self._count = 0
+
+
+def bucket_of(tenant_id: str) -> int:
+    """Return the bucket of a tenant: the same in every process."""
+    return zlib.crc32(tenant_id.encode("utf-8", "surrogatepass")) % BUCKETS
+
+
+def spilled(folder: Path, reading: int, bucket: int) -> Iterator[Sighting]:
+    """Yield what all writers have written into a bucket."""
+    for path in sorted(_place(folder, reading, bucket).glob("*")):
+        with path.open("rb") as file:
+            size = path.stat().st_size
+            while file.tell() < size:
+                yield from pickle.load(file)  # noqa: S301 - our own, in a folder that is ours alone
+
+
+def spilled_bytes(folder: Path, bucket: int) -> int:
+    """Return how much lies in a bucket, of all readings."""
+    return sum(path.stat().st_size for path in folder.glob(f"*/{bucket}/*"))
+
+
+def _place(folder: Path, reading: int, bucket: int) -> Path:
+    return folder / str(reading) / str(bucket)
