@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from pipeline.backtest.lines import lines_of
+from pipeline.backtest.lines import begins_with_a_value, lines_of
 from pipeline.backtest.parquet import row_groups_of
 from pipeline.backtest.shard import Shard
 from pipeline.core.errors import ConfigError
@@ -13,7 +13,10 @@ PART_BYTES: Final = 64 * 1024 * 1024
 """A part of a file that one process scans at a time."""
 
 _PARQUET: Final = ".parquet"
-_KNOWN: Final = (".jsonl", ".ndjson", ".json", _PARQUET)
+_MAY_BE_LINES: Final = ".json"
+"""Azure's storage accounts call JSON Lines so; others, one document over many lines."""
+
+_KNOWN: Final = (".jsonl", ".ndjson", _MAY_BE_LINES, _PARQUET)
 _COMPRESSED: Final = (".gz", ".zst", ".zstd")
 
 
@@ -53,4 +56,6 @@ def _is_known(path: Path) -> bool:
     suffixes = [one.lower() for one in path.suffixes]
     if suffixes and suffixes[-1] in _COMPRESSED:
         suffixes.pop()
-    return bool(suffixes) and suffixes[-1] in _KNOWN
+    if not suffixes or suffixes[-1] not in _KNOWN:
+        return False
+    return suffixes[-1] != _MAY_BE_LINES or begins_with_a_value(path)

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
 
+import orjson
+
 from pipeline.backtest.extra import needed
 from pipeline.backtest.shard import Chunk, Spots
 from pipeline.core.errors import ConfigError
@@ -93,7 +95,10 @@ class _Lines:
             begin = self._data.rfind(b"\n", 0, spot - 1) + 1
             end = self._data.find(b"\n", spot)
             done = len(self._data) if end < 0 else end
-            yield self._candidate(begin, done)
+            candidate = self._candidate(begin, done)
+            # A word may hold a line end: whether a line holds one must not depend on the cut.
+            if sieve.spots(candidate.value or b""):
+                yield candidate
 
     def __iter__(self) -> Iterator[Candidate]:
         begin = 0
@@ -120,6 +125,21 @@ def lines_of(path: Path, at_most: int) -> Iterator[Lines]:
         size = path.stat().st_size
     for first in range(0, size, at_most):
         yield Lines(path, first, min(first + at_most, size))
+
+
+def begins_with_a_value(path: Path) -> bool:
+    """Tell whether the first line of a file is a JSON document by itself.
+
+    Raises:
+        ConfigError: the file cannot be read.
+    """
+    with _reporting(path), opener_of(path)(path) as file:
+        line = file.readline(_LONGEST_LINE)
+    try:
+        orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return False
+    return True
 
 
 def opener_of(path: Path) -> Open:

@@ -15,7 +15,10 @@ from pipeline.sources.sieve import Sieve
 
 WORD = b'"MobileAppAssignment"'
 lines = st.lists(
-    st.one_of(st.binary(max_size=12).map(lambda one: one.replace(b"\n", b"")), st.just(WORD)),
+    st.one_of(
+        st.binary(max_size=12).map(lambda one: one.replace(b"\n", b"")),
+        st.sampled_from([WORD, b'"RiskLevel": ', b'"High"', b'"RiskLevel": "High"']),
+    ),
     max_size=40,
 )
 settings_of_files = settings(

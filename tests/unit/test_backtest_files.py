@@ -151,3 +151,10 @@ def test_a_line_without_an_end_is_an_error_before_memory_runs_out(tmp_path: Path
 
     with pytest.raises(ConfigError, match="a line longer than 64 MiB at byte 0"):
         list(shard.chunks())
+
+
+def test_of_json_files_a_folder_stands_for_those_with_a_value_a_line(tmp_path: Path) -> None:
+    (tmp_path / "PT1H.json").write_text('{"records": []}\n{"records": []}\n')
+    (tmp_path / "expected.json").write_text('{\n  "alerts": []\n}\n')
+
+    assert files_in([tmp_path]) == [tmp_path / "PT1H.json"]
