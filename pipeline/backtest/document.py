@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from pipeline.adapters.alert_codec import to_alert
+from pipeline.backtest.figures import DayAlerts, Figures, Noise, TenantAlerts, figures_of
 from pipeline.backtest.result import Answer, Backtest, Difference, Judged
 from pipeline.core.event_time import EventTime, format_event_time
 from pipeline.core.model import Position
@@ -39,7 +40,9 @@ def document_of(backtest: Backtest, *, positions: bool = False) -> Json:
             | ({"first": str(one.first)} if positions else {})
             for one in read.malformed
         ],
-        "policies": [_answer(one, positions=positions) for one in backtest.answers],
+        "policies": [
+            _answer(one, figures_of(backtest, one), positions=positions) for one in backtest.answers
+        ],
         "differences": [
             {
                 "before": backtest.answers[0].by.name,
@@ -61,14 +64,52 @@ def without_arrival(alert: Json) -> Json:
     return {name: value for name, value in alert.items() if name not in ARRIVAL_FIELDS}
 
 
-def _answer(answer: Answer, *, positions: bool) -> Json:
+def _answer(answer: Answer, figures: Figures, *, positions: bool) -> Json:
     return {
         "name": answer.by.name,
         "digest": answer.by.policy.digest,
+        "figures": _figures(figures),
         "alerts": [_listed(one, positions=positions) for one in answer.alerts],
         "withheld": [_withheld(one.verdict) for one in answer.withheld],
         "quiet": answer.quiet,
     }
+
+
+def _figures(figures: Figures) -> Json:
+    return {
+        "days": None if figures.days is None else figures.days.count,
+        "by_day": [{"day": one.day.isoformat(), **_severities(one)} for one in figures.by_day],
+        "by_reason": {reason.value: count for reason, count in figures.by_reason.items()},
+        "alerts_a_day": _noise(figures.noise),
+        "by_tenant": [
+            {
+                "tenant_id": one.tenant_id,
+                **_severities(one),
+                "withheld": one.withheld,
+                "alerts_a_day": _noise(one.noise),
+            }
+            for one in figures.by_tenant
+        ],
+        "decided_after": {one.name: one.alerts for one in figures.decided},
+        "known_after": {one.name: one.alerts for one in figures.known},
+        "allow_list": [
+            {
+                "entry": one.name,
+                "withheld": one.withheld,
+                "weakened": one.weakened,
+                "last_used": _moment(one.last_used),
+            }
+            for one in figures.allow_list
+        ],
+    }
+
+
+def _severities(of: DayAlerts | TenantAlerts) -> Json:
+    return {severity.value: count for severity, count in of.by_severity.items() if count}
+
+
+def _noise(noise: Noise) -> Json:
+    return {"p50": noise.p50, "p95": noise.p95, "most": noise.most}
 
 
 def _listed(judged: Judged, *, positions: bool) -> Json:

@@ -11,6 +11,7 @@ from pipeline.backtest.compare import LiveDifference, live_differences
 from pipeline.backtest.document import document_of, published, without_arrival
 from pipeline.backtest.expectations import Checked, check, load_expectations
 from pipeline.backtest.extra import needed
+from pipeline.backtest.figures import Figures, figures_of
 from pipeline.backtest.judging import Question
 from pipeline.backtest.junit import write_junit
 from pipeline.backtest.page import write_page
@@ -163,6 +164,7 @@ def _print(
     for warning in found.warnings:
         typer.echo(f"warning: {warning}", err=True)
     _print_alerts(found.answers[0])
+    _print_figures(found)
     for after, differences in zip(found.answers[1:], found.differences, strict=True):
         print_differences(found.answers[0], after, differences)
     for name, of_policy in checked.items():
@@ -190,6 +192,42 @@ def _print(
                 ],
             )
     typer.echo("\n" + _sums(found))
+
+
+def _print_figures(found: Backtest) -> None:
+    """Print what a provider has to expect, by tenant, and what allow-list entries took away."""
+    figures = figures_of(found, found.answers[0])
+    if figures.days is None:
+        return
+    noise = figures.noise
+    typer.echo(
+        f"\n{figures.days.count} days from {figures.days.first}: alerts a day, all tenants: "
+        f"p50 {noise.p50}, p95 {noise.p95}, most {noise.most}; {_decided(figures)}"
+    )
+    print_table(
+        ("tenant", "alerts", "withheld", "p50 a day", "p95 a day"),
+        [
+            (
+                one.tenant_id,
+                str(one.alerts),
+                str(one.withheld),
+                str(one.noise.p50),
+                str(one.noise.p95),
+            )
+            for one in figures.by_tenant
+        ],
+    )
+    if figures.allow_list:
+        typer.echo("")
+        print_table(
+            ("allow-list entry", "withheld", "alerts that lost a reason"),
+            [(one.name, str(one.withheld), str(one.weakened)) for one in figures.allow_list],
+        )
+
+
+def _decided(figures: Figures) -> str:
+    counts = ", ".join(f"{one.name} {one.alerts}" for one in figures.decided if one.alerts)
+    return f"evidence that decided came {counts or 'never'}"
 
 
 def _print_alerts(answer: Answer) -> None:

@@ -76,6 +76,7 @@ def test_alerts_are_printed_for_a_program(
 
     [policy] = document.pop("policies")
     [alert] = policy.pop("alerts")
+    figures = policy.pop("figures")
     assert document == {
         "sources": sorted(files),
         "from": None,
@@ -96,6 +97,30 @@ def test_alerts_are_printed_for_a_program(
         "digest": Policy().digest,
         "withheld": [],
         "quiet": 0,
+    }
+    assert figures == {
+        "days": 1,
+        "by_day": [{"day": "2026-03-02", "medium": 1}],
+        "by_reason": {"user_risk": 1, "risky_behavior": 0, "delegated_admin": 0},
+        "alerts_a_day": {"p50": 1, "p95": 1, "most": 1},
+        "by_tenant": [
+            {
+                "tenant_id": TENANT,
+                "medium": 1,
+                "withheld": 0,
+                "alerts_a_day": {"p50": 1, "p95": 1, "most": 1},
+            }
+        ],
+        "decided_after": {
+            "at once": 1,
+            "under 1 h": 0,
+            "1 to 6 h": 0,
+            "6 to 24 h": 0,
+            "24 to 48 h": 0,
+            "48 h or later": 0,
+        },
+        "known_after": {},
+        "allow_list": [],
     }
     assert alert["alert_id"] == alert_id(AssignmentId(TENANT, EVENT))
     assert (alert["severity"], alert["reasons"]) == ("medium", ["user_risk"])
