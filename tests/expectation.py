@@ -5,17 +5,15 @@
 
 import json
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any
 
-from pipeline.adapters.alert_codec import encode
+from pipeline.adapters.alert_codec import encode, without_arrival
 from pipeline.backtest.batch import judge
 from pipeline.core.event_time import EventTime
 from pipeline.core.model import Fact, Position
 from pipeline.core.policy import Policy
 from pipeline.core.verdict import Outcome, Verdict, fact_id
 from pipeline.ports import Revision, Status
-
-ARRIVAL_FIELDS: Final = ("revision", "detected_at", "sources")
 
 PublishedAlert = dict[str, Any]
 
@@ -27,11 +25,6 @@ def alerts_of_the_batch(facts: Iterable[Fact], policy: Policy) -> dict[str, Publ
         for verdict in judge(facts, policy).values()
         if verdict.outcome is Outcome.ALERT
     }
-
-
-def without_arrival(alert: PublishedAlert) -> PublishedAlert:
-    """An alert without what depends on where and when its records arrived."""
-    return {name: value for name, value in alert.items() if name not in ARRIVAL_FIELDS}
 
 
 def _as_published(verdict: Verdict) -> PublishedAlert:

@@ -1,7 +1,7 @@
 """Revisions of alerts to and from what `masswatch.alerts.v1` carries: JSON, CloudEvents headers."""
 
 from collections.abc import Iterator, Mapping
-from typing import Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from pipeline.core.event_time import EventTime, format_event_time, parse_event_time
 from pipeline.core.evidence import is_nothing
@@ -28,6 +28,9 @@ from topics import alert as wire
 
 CE_TYPE: Final = "masswatch.alert.v1"
 CE_SOURCE: Final = "masswatch"
+
+ARRIVAL_FIELDS: Final = ("revision", "detected_at", "sources")
+"""What an alert says that depends on when and where its records arrived (`design.md`, law 5)."""
 
 
 class Encoded(NamedTuple):
@@ -110,6 +113,11 @@ def to_alert(revision: Revision) -> wire.Alert:
         sources=tuple(_sources(verdict, dict(revision.sources))),
         digest=verdict.digest,
     )
+
+
+def without_arrival(alert: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a published alert, as JSON has it, without what depends on arrival."""
+    return {name: value for name, value in alert.items() if name not in ARRIVAL_FIELDS}
 
 
 def _headers(alert: wire.Alert, policy_digest: str) -> Headers:

@@ -7,7 +7,7 @@ from functools import cache, partial, reduce
 from itertools import combinations
 from typing import Any, Final
 
-from pipeline.backtest.document import without_arrival
+from pipeline.adapters.alert_codec import without_arrival
 from pipeline.backtest.result import Change, Difference
 from pipeline.core.evaluate import evaluate
 from pipeline.core.model import Assignment, Evidence

@@ -2,17 +2,17 @@
 
 import tempfile
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from pipeline.backtest.judging import Judgement, Question, Said
-from pipeline.backtest.processes import Beside, Here, Processes, Watch, Work
+from pipeline.backtest.processes import Beside, Here, Processes, Work
 from pipeline.backtest.result import Answer, Backtest, Difference, ordered
 from pipeline.backtest.scan import Counted, readings_of
-from pipeline.backtest.shard import Shard
 from pipeline.backtest.spill import BUCKETS, spilled_bytes
 from pipeline.core.errors import MasswatchError
+from pipeline.slices.progress import Watch
+from pipeline.slices.shard import Slice
 
 MEMORY: Final = 1024 * 1024 * 1024
 """Bytes that judging may take, by default, in all processes together."""
@@ -23,16 +23,6 @@ _EXPANDS_BY: Final = 8
 
 class OutOfMemory(MasswatchError):
     """The facts of some tenants do not fit into the memory allowed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Slice:
-    """What is read: shards, the names of what they are parts of, and whose facts are wanted."""
-
-    shards: tuple[Shard, ...]
-    sources: tuple[str, ...]
-    tenants: frozenset[str] = frozenset()
-    warnings: tuple[str, ...] = ()
 
 
 def run(

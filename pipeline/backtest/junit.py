@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Final
 
 from pipeline.backtest.expectations import Checked
-from pipeline.backtest.extra import needed
 from pipeline.core.errors import ConfigError
+from pipeline.extra import needed
 
 _NOT_IN_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What XML 1.0 cannot carry, not even as a reference."""

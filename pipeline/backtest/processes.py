@@ -12,9 +12,10 @@ from typing import Any, Final, Protocol, Self, TypeVar
 
 from pipeline.backtest.judging import Judgement, Question, judge_bucket
 from pipeline.backtest.scan import Counted, Reading, Scanner
-from pipeline.backtest.shard import Shard
 from pipeline.backtest.spill import Spill
 from pipeline.core.errors import MasswatchError
+from pipeline.slices.progress import Progress, Watch
+from pipeline.slices.shard import Shard
 
 _POLL_SECONDS: Final = 0.2
 
@@ -23,18 +24,6 @@ Result = TypeVar("Result")
 
 class Stopped(MasswatchError):
     """Somebody asked for an end before the end."""
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a scan is: values read so far, units done, and units in all."""
-
-    values: int
-    done: int
-    total: int
-
-
-Watch = Callable[[Progress], None]
 
 
 @dataclass(frozen=True, slots=True)

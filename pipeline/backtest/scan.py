@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from pipeline.backtest.result import Faults, NamedPolicy, Read
-from pipeline.backtest.shard import Shard
 from pipeline.backtest.spill import Sighting, Spill
 from pipeline.core.evidence import Matching
 from pipeline.core.model import Position
 from pipeline.core.policy import Policy
 from pipeline.ports import Candidate
+from pipeline.slices.shard import Shard
 from pipeline.sources.decode import Decoder
 from pipeline.sources.outcome import Ignored, Malformed
 from pipeline.sources.sieve import Sieve

@@ -6,15 +6,12 @@ from typing import Annotated, Any
 
 import typer
 
+from pipeline.adapters.alert_codec import without_arrival
 from pipeline.adapters.alert_reader import AlertReader
 from pipeline.backtest.compare import LiveDifference, live_differences
-from pipeline.backtest.document import document_of, published, without_arrival
 from pipeline.backtest.expectations import Checked, check, load_expectations
-from pipeline.backtest.extra import needed
-from pipeline.backtest.figures import Figures, figures_of
 from pipeline.backtest.judging import Question
 from pipeline.backtest.junit import write_junit
-from pipeline.backtest.page import write_page
 from pipeline.backtest.result import Answer, Backtest, Difference, Judged
 from pipeline.cli.output import Output, OutputOption, print_json, print_table
 from pipeline.cli.slicing import (
@@ -34,6 +31,10 @@ from pipeline.cli.slicing import (
 )
 from pipeline.config import load_settings
 from pipeline.core.event_time import format_event_time, parse_event_time
+from pipeline.extra import needed
+from pipeline.report.document import document_of, published
+from pipeline.report.figures import Figures, figures_of
+from pipeline.report.page import write_page
 
 _LIVE = "live"
 

@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from pipeline.backtest.document import document_of
 from pipeline.backtest.judging import Question
 from pipeline.backtest.result import Backtest, Change
 from pipeline.cli.backtest import print_differences
@@ -27,6 +26,7 @@ from pipeline.cli.slicing import (
 )
 from pipeline.config import load_settings
 from pipeline.policy_notes import unknown_until_rebuilt
+from pipeline.report.document import document_of
 
 
 def diff(

@@ -15,10 +15,14 @@ import typer
 from pipeline.adapters.kafka_feed import KafkaFeed
 from pipeline.adapters.kafka_replay import ReplayProducer
 from pipeline.adapters.kafka_slice import Range, freeze
-from pipeline.backtest.files import PART_BYTES, files_in, shards_of
-from pipeline.backtest.pace import ByRate, ByRecordTime, FlatOut, Pace
-from pipeline.backtest.replay import FILES, FileSource, Manner, Replayed, TopicSource, run
-from pipeline.backtest.routes import (
+from pipeline.cli.output import Output, OutputOption
+from pipeline.cli.replay_report import print_plan, print_replayed
+from pipeline.cli.slicing import bounds, watching
+from pipeline.config import load_settings
+from pipeline.core.event_time import EventTime
+from pipeline.replay.pace import ByRate, ByRecordTime, FlatOut, Pace
+from pipeline.replay.replay import FILES, FileSource, Manner, Replayed, TopicSource, run
+from pipeline.replay.routes import (
     Placement,
     Route,
     Wanted,
@@ -26,12 +30,8 @@ from pipeline.backtest.routes import (
     refuse_own_source,
     routes_of,
 )
-from pipeline.backtest.shard import Shard
-from pipeline.cli.output import Output, OutputOption
-from pipeline.cli.replay_report import print_plan, print_replayed
-from pipeline.cli.slicing import bounds, watching
-from pipeline.config import load_settings
-from pipeline.core.event_time import EventTime
+from pipeline.slices.files import PART_BYTES, files_in, shards_of
+from pipeline.slices.shard import Shard
 from topics.catalogue import Topic, catalogue
 
 INTERRUPTED: Final = 130

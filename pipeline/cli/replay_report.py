@@ -6,10 +6,10 @@ from typing import Final
 import typer
 
 from pipeline.adapters.kafka_slice import Range
-from pipeline.backtest.replay import Replayed
-from pipeline.backtest.routes import Placement, Route
 from pipeline.cli.output import Output, print_json, print_table
 from pipeline.core.event_time import EventTime, format_event_time
+from pipeline.replay.replay import Replayed
+from pipeline.replay.routes import Placement, Route
 
 _TICKS_PER_MS: Final = 10_000
 

@@ -19,15 +19,16 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from pipeline.backtest.engine import MEMORY, Slice, run
+from pipeline.backtest.engine import MEMORY, run
 from pipeline.backtest.judging import Question
-from pipeline.backtest.processes import Progress as Scanned
-from pipeline.backtest.processes import Watch
 from pipeline.backtest.result import Backtest, NamedPolicy
-from pipeline.backtest.slices import slice_of_files, slice_of_topics
+from pipeline.backtest.slicing import slice_of_files, slice_of_topics
 from pipeline.config import load_settings
 from pipeline.core.event_time import EventTime, parse_event_time
 from pipeline.policy_file import load_policy
+from pipeline.slices.progress import Progress as Scanned
+from pipeline.slices.progress import Watch
+from pipeline.slices.shard import Slice
 
 DEFAULTS: Final = "defaults"
 

@@ -10,7 +10,7 @@ from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, TopicPartiti
 from confluent_kafka.admin import AdminClient
 from redis import Redis
 
-from pipeline.backtest.document import without_arrival
+from pipeline.adapters.alert_codec import without_arrival
 from pipeline.cli import run
 from pipeline.core.evidence import Matching
 from pipeline.demo.fleet import until
@@ -56,7 +56,7 @@ def published(rig: Rig) -> dict[str, Any]:
 def traces(stack: Stack) -> tuple[dict[str, int], dict[str, list[int]], dict[bytes, bytes]]:
     """What there is to be changed: ends of partitions, commits of groups, contents of Redis."""
     client = {"bootstrap.servers": stack.bootstrap_servers}
-    admin, consumer = AdminClient(client), Consumer({**client, "group.id": "looks-only"})
+    admin, consumer = AdminClient({**client}), Consumer({**client, "group.id": "looks-only"})
     try:
         partitions = [
             TopicPartition(topic, partition)

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from expectation import PublishedAlert, alerts_of_the_batch, without_arrival
+from expectation import PublishedAlert, alerts_of_the_batch
 
+from pipeline.adapters.alert_codec import without_arrival
 from pipeline.core.evidence import Matching
 from pipeline.core.model import Fact
 from pipeline.core.policy import Policy

@@ -12,7 +12,7 @@ import pytest
 from pipeline.backtest.engine import run
 from pipeline.backtest.judging import Question
 from pipeline.backtest.result import NamedPolicy
-from pipeline.backtest.slices import slice_of_files
+from pipeline.backtest.slicing import slice_of_files
 from pipeline.core.event_time import format_event_time
 from pipeline.core.evidence import Matching
 from pipeline.core.model import Fact

@@ -11,8 +11,6 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from pipeline.backtest.batch import Joined, judge
 from pipeline.backtest.compare import difference
-from pipeline.backtest.figures import decided_after
-from pipeline.backtest.page import write_page
 from pipeline.backtest.result import (
     Answer,
     Backtest,
@@ -27,6 +25,8 @@ from pipeline.core.model import AssignmentId, Fact, Position
 from pipeline.core.policy import AllowEntry, Policy, Reason
 from pipeline.core.verdict import Outcome, Verdict
 from pipeline.core.window import Window, Windows
+from pipeline.report.figures import decided_after
+from pipeline.report.page import write_page
 from pipeline.simulate.simulation import Plan, Simulation, generate
 from pipeline.simulate.tenants import PARTNER_TENANT
 from pipeline.sources.decode import Decoder

@@ -17,14 +17,14 @@ from confluent_kafka import Message, Producer, TopicPartition
 from kafka_topic import NOON, KafkaTopic, Put, admin_of, produce
 
 from pipeline.adapters.kafka_admin import apply, compare
-from pipeline.backtest.document import document_of
 from pipeline.backtest.engine import run as judge
 from pipeline.backtest.judging import Question
 from pipeline.backtest.result import NamedPolicy
-from pipeline.backtest.slices import slice_of_topics
+from pipeline.backtest.slicing import slice_of_topics
 from pipeline.cli import run
 from pipeline.core.policy import Policy
 from pipeline.localstack import Addresses, Stack
+from pipeline.report.document import document_of
 from topics.catalogue import Sources, catalogue
 
 pytestmark = pytest.mark.stack

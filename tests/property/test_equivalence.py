@@ -14,10 +14,11 @@ from itertools import pairwise
 from random import Random
 from typing import Any, Final
 
-from expectation import alerts_of_the_batch, without_arrival
+from expectation import alerts_of_the_batch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.adapters.alert_codec import without_arrival
 from pipeline.adapters.memory_alerts import (
     MemoryAlerts,
     MemoryAlertsTopic,

@@ -9,8 +9,8 @@ from backports import zstd
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.backtest.lines import lines_of
 from pipeline.core.errors import ConfigError
+from pipeline.slices.lines import lines_of
 from pipeline.sources.sieve import Sieve
 
 WORD = b'"MobileAppAssignment"'

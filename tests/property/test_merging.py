@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pipeline.adapters.kafka_feed import Place, Recorded
-from pipeline.backtest.merging import in_time_order
+from pipeline.replay.merging import in_time_order
 
 Times = list[list[int]]
 times = st.lists(st.lists(st.integers(0, 30), max_size=25), max_size=5)

@@ -27,15 +27,16 @@ from hypothesis import strategies as st
 from shards import HeldShard
 
 from pipeline.backtest.batch import judge
-from pipeline.backtest.document import document_of
-from pipeline.backtest.engine import Slice, run
+from pipeline.backtest.engine import run
 from pipeline.backtest.judging import Question
 from pipeline.backtest.result import NamedPolicy
 from pipeline.core.event_time import EventTime, format_event_time
 from pipeline.core.evidence import Matching, matches, window_of
 from pipeline.core.model import Evidence, Fact
 from pipeline.core.policy import Policy
+from pipeline.report.document import document_of
 from pipeline.simulate.simulation import Plan, generate
+from pipeline.slices.shard import Slice
 
 POLICIES = [Policy(matching=matching) for matching in Matching]
 NAMES = st.sampled_from([DANA, DANA.lower(), "eve@example.org", ""])

@@ -11,15 +11,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from shards import HeldShard
 
-from pipeline.backtest.document import document_of
-from pipeline.backtest.engine import Slice, run
-from pipeline.backtest.files import shards_of
+from pipeline.backtest.engine import run
 from pipeline.backtest.judging import Question
 from pipeline.backtest.result import NamedPolicy
 from pipeline.core.evidence import Matching
 from pipeline.core.policy import Policy
 from pipeline.core.window import Window, Windows
+from pipeline.report.document import document_of
 from pipeline.simulate.simulation import Plan, generate
+from pipeline.slices.files import shards_of
+from pipeline.slices.shard import Slice
 
 PLAN = Plan(
     seed=7,

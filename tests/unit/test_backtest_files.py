@@ -10,10 +10,10 @@ import pytest
 from builders import DANA, TENANT, identity_row, value_of
 from pyarrow import parquet
 
-from pipeline.backtest.files import files_in, shards_of
 from pipeline.core.errors import ConfigError
 from pipeline.core.event_time import parse_event_time
 from pipeline.core.model import Risk
+from pipeline.slices.files import files_in, shards_of
 from pipeline.sources.decode import Decoder
 from pipeline.sources.sieve import Sieve
 

@@ -3,7 +3,13 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 from builders import DANA, MONDAY, OTHER_TENANT, TENANT, a_behavior, a_risk, an_assignment, shifted
 
-from pipeline.backtest.figures import (
+from pipeline.backtest.result import Answer, Backtest, Judged, NamedPolicy, Read
+from pipeline.core.evaluate import DISABLED, evaluate
+from pipeline.core.event_time import EventTime, event_time_of
+from pipeline.core.model import Assignment, Evidence
+from pipeline.core.policy import AllowEntry, Policy, Reason, Severity, TenantPolicy
+from pipeline.core.verdict import Outcome, Verdict
+from pipeline.report.figures import (
     Days,
     EntryUse,
     Noise,
@@ -11,12 +17,6 @@ from pipeline.backtest.figures import (
     decided_after,
     figures_of,
 )
-from pipeline.backtest.result import Answer, Backtest, Judged, NamedPolicy, Read
-from pipeline.core.evaluate import DISABLED, evaluate
-from pipeline.core.event_time import EventTime, event_time_of
-from pipeline.core.model import Assignment, Evidence
-from pipeline.core.policy import AllowEntry, Policy, Reason, Severity, TenantPolicy
-from pipeline.core.verdict import Outcome, Verdict
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)

@@ -19,10 +19,6 @@ from builders import (
     shifted,
 )
 
-from pipeline.backtest import page as page_module
-from pipeline.backtest.charts import NARROW, by_tenant, days_per_bin, over_time, svg_of
-from pipeline.backtest.figures import Days, figures_of
-from pipeline.backtest.page import page_of, write_page
 from pipeline.backtest.result import (
     Answer,
     Backtest,
@@ -34,12 +30,16 @@ from pipeline.backtest.result import (
     Read,
     ordered,
 )
-from pipeline.backtest.timeline import STEPS_AT_MOST, span_in_words, timeline_of
 from pipeline.core.errors import ConfigError
 from pipeline.core.evaluate import evaluate
 from pipeline.core.model import Assignment, Evidence, Position
 from pipeline.core.policy import Policy, Severities, Severity, TenantPolicy
 from pipeline.core.window import Window, Windows
+from pipeline.report import page as page_module
+from pipeline.report.charts import NARROW, by_tenant, days_per_bin, over_time, svg_of
+from pipeline.report.figures import Days, figures_of
+from pipeline.report.page import page_of, write_page
+from pipeline.report.timeline import STEPS_AT_MOST, span_in_words, timeline_of
 
 EVIL = "</svg></text><script>alert('&\"')</script>"
 HOUR = timedelta(hours=1)

@@ -1,6 +1,7 @@
 """Shards: what a slice is cut into, so that several processes can scan it."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from pipeline.ports import Candidate
@@ -51,3 +52,13 @@ class Shard(Protocol):
             BrokerUnavailable: the broker does not answer.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """What is read: shards, the names of what they are parts of, and whose facts are wanted."""
+
+    shards: tuple[Shard, ...]
+    sources: tuple[str, ...]
+    tenants: frozenset[str] = frozenset()
+    warnings: tuple[str, ...] = ()

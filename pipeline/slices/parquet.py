@@ -9,11 +9,11 @@ from typing import Any, Final
 
 import orjson
 
-from pipeline.backtest.extra import needed
-from pipeline.backtest.shard import Chunk, Spots
 from pipeline.core.errors import ConfigError
 from pipeline.core.model import Position
+from pipeline.extra import needed
 from pipeline.ports import Candidate
+from pipeline.slices.shard import Chunk, Spots
 
 VALUE: Final = "value"
 _ROWS_AT_ONCE: Final = 4096

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from pipeline.backtest.figures import decided_after
 from pipeline.core.event_time import EventTime, format_event_time
 from pipeline.core.evidence import is_nothing
 from pipeline.core.model import Assignment, Behavior, Evidence, GraphRequest, Risk
 from pipeline.core.policy import Reason
 from pipeline.core.verdict import Verdict
 from pipeline.core.window import Window
+from pipeline.report.figures import decided_after
 
 STEPS_AT_MOST: Final = 25
 """Pieces of evidence of one alert that are listed in words."""

@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from pipeline.backtest.lines import begins_with_a_value, lines_of
-from pipeline.backtest.parquet import row_groups_of
-from pipeline.backtest.shard import Shard
 from pipeline.core.errors import ConfigError
+from pipeline.slices.lines import begins_with_a_value, lines_of
+from pipeline.slices.parquet import row_groups_of
+from pipeline.slices.shard import Shard
 
 PART_BYTES: Final = 64 * 1024 * 1024
 """A part of a file that one process scans at a time."""

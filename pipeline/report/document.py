@@ -1,18 +1,15 @@
 """A backtest as one JSON document: the same bytes for the same records, however they were cut."""
 
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any
 
-from pipeline.adapters.alert_codec import to_alert
-from pipeline.backtest.figures import DayAlerts, Figures, Noise, TenantAlerts, figures_of
+from pipeline.adapters.alert_codec import to_alert, without_arrival
 from pipeline.backtest.result import Answer, Backtest, Difference, Judged
 from pipeline.core.event_time import EventTime, format_event_time
 from pipeline.core.model import Position
 from pipeline.core.verdict import Verdict
 from pipeline.ports import Revision, Status
-
-ARRIVAL_FIELDS: Final = ("revision", "detected_at", "sources")
-"""What an alert says that depends on when and where its records arrived."""
+from pipeline.report.figures import DayAlerts, Figures, Noise, TenantAlerts, figures_of
 
 Json = dict[str, Any]
 
@@ -57,11 +54,6 @@ def document_of(backtest: Backtest, *, positions: bool = False) -> Json:
 def published(judged: Judged) -> Json:
     """Return an alert as live publishes it, but for what depends on arrival."""
     return without_arrival(_alert(judged.verdict, judged.sources))
-
-
-def without_arrival(alert: Json) -> Json:
-    """Return a published alert without what depends on when and where its records arrived."""
-    return {name: value for name, value in alert.items() if name not in ARRIVAL_FIELDS}
 
 
 def _answer(answer: Answer, figures: Figures, *, positions: bool) -> Json:

@@ -10,7 +10,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
-from pipeline.backtest.charts import (
+from pipeline.backtest.result import Answer, Backtest, Change, Difference, Judged
+from pipeline.core.errors import ConfigError
+from pipeline.core.policy import Severity
+from pipeline.core.verdict import DETECTION_ID, DETECTION_TITLE, DETECTION_VERSION, TECHNIQUES
+from pipeline.extra import needed
+from pipeline.report.charts import (
     HALF,
     NARROW,
     WIDE,
@@ -22,10 +27,8 @@ from pipeline.backtest.charts import (
     over_time,
     svg_of,
 )
-from pipeline.backtest.extra import needed
-from pipeline.backtest.figures import Bucket, Days, Figures, figures_of
-from pipeline.backtest.result import Answer, Backtest, Change, Difference, Judged
-from pipeline.backtest.timeline import (
+from pipeline.report.figures import Bucket, Days, Figures, figures_of
+from pipeline.report.timeline import (
     Row,
     listed,
     moment_in_words,
@@ -33,9 +36,6 @@ from pipeline.backtest.timeline import (
     row_of,
     span_in_words,
 )
-from pipeline.core.errors import ConfigError
-from pipeline.core.policy import Severity
-from pipeline.core.verdict import DETECTION_ID, DETECTION_TITLE, DETECTION_VERSION, TECHNIQUES
 
 ALERTS_AT_MOST: Final = 1_000
 TENANTS_AT_MOST: Final = 100

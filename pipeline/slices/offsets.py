@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline.adapters.kafka_slice import Range, SliceReader
-from pipeline.backtest.shard import Chunk
+from pipeline.slices.shard import Chunk
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Final
 
 from pipeline.adapters.kafka_slice import freeze
-from pipeline.backtest.engine import Slice
-from pipeline.backtest.files import PART_BYTES, files_in, shards_of
 from pipeline.backtest.judging import Question
-from pipeline.backtest.kafka import offsets_of
 from pipeline.core.event_time import EventTime, ticks
+from pipeline.slices.files import PART_BYTES, files_in, shards_of
+from pipeline.slices.offsets import offsets_of
+from pipeline.slices.shard import Slice
 
 CLOCKS_DIFFER_BY: Final = timedelta(hours=1)
 """How far an event time may lie after the moment at which its record was appended."""

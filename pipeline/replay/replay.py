@@ -13,12 +13,12 @@ from typing import Final, Protocol
 
 from pipeline.adapters.kafka_feed import Recorded
 from pipeline.adapters.kafka_replay import Failures
-from pipeline.backtest.merging import Feed, in_time_order
-from pipeline.backtest.pace import Pace
-from pipeline.backtest.processes import Progress, Watch
-from pipeline.backtest.routes import Route
-from pipeline.backtest.shard import Shard
 from pipeline.core.errors import ConfigError, MasswatchError
+from pipeline.replay.merging import Feed, in_time_order
+from pipeline.replay.pace import Pace
+from pipeline.replay.routes import Route
+from pipeline.slices.progress import Progress, Watch
+from pipeline.slices.shard import Shard
 
 FILES: Final = "files"
 """What stands for the source when it is files."""

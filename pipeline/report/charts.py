@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, Final
 
-from pipeline.backtest.extra import needed
-from pipeline.backtest.figures import DayAlerts, Days, TenantAlerts
 from pipeline.core.policy import Severity
+from pipeline.extra import needed
+from pipeline.report.figures import DayAlerts, Days, TenantAlerts
 
 WIDE: Final = 1030
 HALF: Final = 490

@@ -12,11 +12,11 @@ from typing import BinaryIO, Final
 
 import orjson
 
-from pipeline.backtest.extra import needed
-from pipeline.backtest.shard import Chunk, Spots
 from pipeline.core.errors import ConfigError
 from pipeline.core.model import Position
+from pipeline.extra import needed
 from pipeline.ports import Candidate
+from pipeline.slices.shard import Chunk, Spots
 
 _BLOCK: Final = 4 * 1024 * 1024
 _LONGEST_LINE: Final = 64 * 1024 * 1024

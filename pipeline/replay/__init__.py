@@ -1,0 +1,1 @@
+"""Topics or files into topics, as they were."""
