@@ -41,14 +41,7 @@ class Decoder:
         """Take a value apart; every record in it has exactly one outcome."""
         if value is None or not value.strip():
             return [Record(None, Ignored(Why.EMPTY))]
-        try:
-            documents = _documents(value)
-        except NotJsonError:
-            return [Record(None, Malformed("not JSON"))]
-        records = [one for document in documents for one in _records(document)]
-        if len(documents) == 1 and not _holds_many(documents[0]):
-            return [self._record(None, records[0])]
-        return [self._record(index, record) for index, record in enumerate(records)]
+        return [self._record(index, record) for index, record in taken_apart(value)]
 
     def _record(self, index: int | None, record: "Json | Malformed") -> Record:
         if isinstance(record, Malformed):
@@ -62,9 +55,10 @@ class Decoder:
 
     def _classified(self, record: Row) -> tuple[Decoded, str]:
         """Decode a record by its category, else its shape; name a workspace taken for a tenant."""
+        audited_by = owner_of_audit(record, self.workspaces)
+        if audited_by is not None:
+            return decode_audit(record, audited_by), audited_by.unmapped_workspace
         category = text_of(record.get("category")).lower()
-        if category == _AUDIT:
-            return decode_audit(record, owner_of_record(record, _NOTHING)), ""
         if category in _TABLES or (not category and "properties" in record):
             return self._diagnostic(record, category), ""
         if category:
@@ -74,8 +68,6 @@ class Decoder:
 
     def _diagnostic(self, record: Row, category: str) -> Decoded:
         """Decode a record whose columns are in `properties`, by category, else by shape."""
-        if not category and _names_an_operation(record):
-            return decode_audit(record, owner_of_record(record, _NOTHING))
         try:
             properties = nested(record.get("properties"))
         except NotJsonError:
@@ -99,8 +91,6 @@ class Decoder:
 
     def _row(self, row: Row, owner: Owner) -> Decoded:
         """Decode a bare row of advanced hunting or Log Analytics, by its shape."""
-        if "OperationName" in row and "Properties" in row:
-            return decode_audit(row, owner)
         match _table_of(row):
             case t if t == _IDENTITY:
                 return decode_identity(row, owner)
@@ -113,6 +103,29 @@ class Decoder:
 
     def _graph(self, row: Row, owner: Owner, event_time: EventTime | None) -> Decoded:
         return decode_graph(row, owner, event_time, self.matching)
+
+
+def taken_apart(value: bytes) -> "list[tuple[int | None, Json | Malformed]]":
+    """Return the records of a value, each with its index; None when the value is the record."""
+    try:
+        documents = _documents(value)
+    except NotJsonError:
+        return [(None, Malformed("not JSON"))]
+    records = [one for document in documents for one in _records(document)]
+    if len(documents) == 1 and not _holds_many(documents[0]):
+        return [(None, records[0])]
+    return list(enumerate(records))
+
+
+def owner_of_audit(record: Row, workspaces: Mapping[str, str]) -> Owner | None:
+    """Return whose a record is when it is read as an audit event; None when it is not."""
+    category = text_of(record.get("category")).lower()
+    if category:
+        return owner_of_record(record, _NOTHING) if category == _AUDIT else None
+    if "properties" in record:
+        return owner_of_record(record, _NOTHING) if _names_an_operation(record) else None
+    is_row = "OperationName" in record and "Properties" in record
+    return owner_of_row(record, workspaces) if is_row else None
 
 
 def _documents(value: bytes) -> "list[Json | Malformed]":

@@ -39,12 +39,12 @@ def decode_audit(record: Row, owner: Owner) -> Decoded:
         record: Columns in either spelling (`operationName`, `OperationName`).
         owner: Whose it is.
     """
-    if _ENTRA in text_of(_either(record, "resourceId")).lower():
+    if is_of_entra(record):
         return Ignored(Why.ENTRA_AUDIT)
-    operation = text_of(_either(record, "operationName"))
-    if not is_assignment_operation(operation, text_of(_either(record, "resultType"))):
+    operation = text_of(column(record, "operationName"))
+    if not is_assignment_operation(operation, text_of(column(record, "resultType"))):
         return Ignored(Why.OTHER_OPERATION)
-    stored = _either(record, "properties")
+    stored = column(record, "properties")
     if stored is None or stored == "":
         return Ignored(Why.NO_PROPERTIES)
     try:
@@ -53,7 +53,7 @@ def decode_audit(record: Row, owner: Owner) -> Decoded:
         return Malformed("Properties: not JSON")
     if not isinstance(properties, dict):
         return Ignored(Why.NOT_FOR_EVERYBODY)
-    assigned = detect(_targets(properties))
+    assigned = detect(targets_of(properties))
     if assigned is None:
         return Ignored(Why.NOT_FOR_EVERYBODY)
     return _assignment(record, owner, properties, assigned)
@@ -62,14 +62,14 @@ def decode_audit(record: Row, owner: Owner) -> Decoded:
 def _assignment(
     record: Row, owner: Owner, properties: dict[str, Json], assigned: MassAssignment
 ) -> Decoded:
-    event_time = parse_event_time(_either(record, "time", "TimeGenerated"))
+    event_time = parse_event_time(column(record, "time", "TimeGenerated"))
     if event_time is None:
         return Malformed("time: no readable event time")
     if not owner.tenant_id:
         return Malformed("tenantId: no tenant")
-    identity = text_of(_either(record, "identity"))
-    correlation_id = text_of(_either(record, "correlationId"))
-    operation = text_of(_either(record, "operationName"))
+    identity = text_of(column(record, "identity"))
+    correlation_id = text_of(column(record, "correlationId"))
+    operation = text_of(column(record, "operationName"))
     audit_event_id = first_text(properties, "AuditEventId") or _derived_id(
         owner.tenant_id, event_time, operation, identity, correlation_id, properties
     )
@@ -87,13 +87,19 @@ def _assignment(
     )
 
 
-def _either(record: Row, name: str, column: str = "") -> Json:
+def column(record: Row, name: str, other: str = "") -> Json:
     """Return a member by its diagnostic name, else by its column's name."""
     value = record.get(name)
-    return record.get(column or name[0].upper() + name[1:]) if value is None else value
+    return record.get(other or name[0].upper() + name[1:]) if value is None else value
 
 
-def _targets(properties: Row) -> list[Target]:
+def is_of_entra(record: Row) -> bool:
+    """Tell whether an audit event comes from Entra, whose category has the same name."""
+    return _ENTRA in text_of(column(record, "resourceId")).lower()
+
+
+def targets_of(properties: Row) -> list[Target]:
+    """Return the targets of an audit event."""
     return [_target(one) for one in expanded(properties.get("Targets"))]
 
 

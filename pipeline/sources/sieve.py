@@ -28,12 +28,14 @@ class Sieve:
     """
 
     def __init__(self, matching: Matching = Matching.REPAIRED) -> None:
-        graph = _GRAPH_APPS if matching is Matching.REPAIRED else _GRAPH_ANY
-        behaviors = (word.encode() for word in sorted(BEHAVIORS_THAT_COUNT))
-        words = (_AUDIT, _RISK, graph, _ESCAPED_LETTER, *behaviors)
-        self._words = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
-        self._words.compile(expressions=words, elements=len(words))
         self._spots: list[int] = []
+        self._matching = matching
+        self._words = _compiled(matching)
+
+    def follow(self, matching: Matching) -> None:
+        """Look for the words of another matching from now on."""
+        if matching is not self._matching:
+            self._matching, self._words = matching, _compiled(matching)
 
     def spots(self, data: bytes | memoryview) -> Sequence[int]:
         """Return the end offset of every decisive word in the data, ascending."""
@@ -50,3 +52,12 @@ class Sieve:
 
     def _found(self, _word: int, _first: int, end: int, _flags: int, _context: object) -> None:
         self._spots.append(end)
+
+
+def _compiled(matching: Matching) -> hyperscan.Database:
+    graph = _GRAPH_APPS if matching is Matching.REPAIRED else _GRAPH_ANY
+    behaviors = (word.encode() for word in sorted(BEHAVIORS_THAT_COUNT))
+    words = (_AUDIT, _RISK, graph, _ESCAPED_LETTER, *behaviors)
+    database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+    database.compile(expressions=words, elements=len(words))
+    return database

@@ -1,0 +1,1 @@
+"""Why an audit event became an alert, or did not."""
