@@ -16,11 +16,13 @@ from pipeline.adapters.kafka_sinks import (
     request_key,
 )
 from pipeline.adapters.metrics import Metrics
+from pipeline.adapters.placed_facts import PlacedFacts
 from pipeline.adapters.redis_client import connect
-from pipeline.adapters.redis_facts import RedisFacts
+from pipeline.adapters.redis_facts import TOLERATED_LAG
+from pipeline.adapters.redis_placement import Placement
 from pipeline.config import Settings
 from pipeline.core.errors import ConfigError
-from pipeline.core.event_time import EventTime, event_time_of
+from pipeline.core.event_time import EventTime, event_time_of, ticks
 from pipeline.core.model import AssignmentId
 from pipeline.core.policy import Policy
 from pipeline.policy_file import load_policy
@@ -34,6 +36,8 @@ from topics.catalogue import ALERTS, EVALUATIONS, Sources, dlq_of
 
 _STOP_SHARE: Final = 2 / 3
 """What of the time for a stop the readers may take; the rest is for what stops after them."""
+
+_TICKS_A_MILLISECOND: Final = 10_000
 
 
 def clock() -> EventTime:
@@ -55,7 +59,7 @@ class SourceReading:
 class Parts:
     """What a worker is made of."""
 
-    policy: Policy
+    placement: Placement
     facts: FactStore
     requests: RequestSink
     letters: DeadLetterSink
@@ -68,6 +72,20 @@ class Parts:
     application: str
     client: Mapping[str, str]
     partition_of: Callable[[AssignmentId], int]
+
+    @property
+    def policy(self) -> Policy:
+        """The policy in force."""
+        return self.evaluate.policy
+
+    def follow(self, policy: Policy) -> None:
+        """Put another policy in force, for all parts at once: nothing is awaited."""
+        for source in self.sources:
+            source.sieve.follow(policy.matching)
+        facts = PlacedFacts(self.placement, policy.windows)
+        self.observe.follow(facts, _decoder(policy), policy.windows)
+        self.evaluate.follow(policy, facts)
+        self.metrics.policy_in_force(policy.digest)
 
     async def take_over(self, partition: int) -> KafkaAlerts:
         """Become the one writer of a partition of the alerts; see `KafkaAlerts.open`."""
@@ -90,12 +108,14 @@ def worker_parts(settings: Settings) -> Parts:
     kafka = settings.kafka
     client = kafka.client()
     partitions = _check_topics(kafka.sources, partition_counts(client))
-    facts = RedisFacts(connect(settings.redis.url), settings.redis.namespace, policy.windows)
+    placement = Placement(connect(settings.redis.url), settings.redis.namespace)
+    facts = PlacedFacts(placement, policy.windows)
     deliveries = Deliveries(client)
     requests, letters = KafkaRequests(deliveries, partitions), KafkaDeadLetters(deliveries)
     metrics = Metrics(_version())
+    metrics.policy_in_force(policy.digest)
     return Parts(
-        policy=policy,
+        placement=placement,
         facts=facts,
         requests=requests,
         letters=letters,
@@ -103,7 +123,7 @@ def worker_parts(settings: Settings) -> Parts:
             facts=facts,
             requests=requests,
             letters=letters,
-            decode=Decoder(policy.matching, policy.workspaces),
+            decode=_decoder(policy),
             windows=policy.windows,
             counts=metrics,
         ),
@@ -119,6 +139,63 @@ def worker_parts(settings: Settings) -> Parts:
         client=client,
         partition_of=lambda asked: partition_of(request_key(asked), partitions),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class RebuildParts:
+    """What a rebuild is made of."""
+
+    policy: Policy
+    placement: Placement
+    requests: RequestSink
+    deliveries: Deliveries
+    topics: tuple[str, ...]
+    client: Mapping[str, str]
+
+    def since_ms(self) -> int:
+        """Return the record time from which on a fact still counts: it expires as in Redis."""
+        kept_for = self.policy.windows.retention + TOLERATED_LAG
+        return (clock() - ticks(kept_for)) // _TICKS_A_MILLISECOND
+
+    async def close(self) -> None:
+        """Give back what the parts hold open."""
+        await self.deliveries.close()
+        await self.placement.close()
+
+
+def rebuild_parts(settings: Settings) -> RebuildParts:
+    """Build the parts of a rebuild, after a look at the cluster; blocks.
+
+    Raises:
+        ConfigError: the policy is wrong, or topics do not exist or do not fit.
+        BrokerUnavailable: no broker answers.
+    """
+    kafka = settings.kafka
+    client = kafka.client()
+    partitions = _check_topics(kafka.sources, partition_counts(client))
+    deliveries = Deliveries(client)
+    return RebuildParts(
+        policy=load_policy(settings.policy_file),
+        placement=Placement(connect(settings.redis.url), settings.redis.namespace),
+        requests=KafkaRequests(deliveries, partitions),
+        deliveries=deliveries,
+        topics=kafka.sources.all,
+        client=client,
+    )
+
+
+def fact_store(settings: Settings, policy: Policy) -> FactStore:
+    """Return the store of the facts in force, for whoever closes it; speaks to nobody yet.
+
+    Raises:
+        ConfigError: the url or the namespace cannot be read.
+    """
+    placement = Placement(connect(settings.redis.url), settings.redis.namespace)
+    return PlacedFacts(placement, policy.windows)
+
+
+def _decoder(policy: Policy) -> Decoder:
+    return Decoder(policy.matching, policy.workspaces)
 
 
 def _version() -> str:

@@ -18,7 +18,7 @@ from pipeline.ports import Candidate, Headers
 ANSWERS_WITHIN: Final = timedelta(seconds=30)
 """How long the broker may be silent before a scan gives up."""
 
-_VALUES_AT_ONCE: Final = 10_000
+_VALUES_AT_ONCE: Final = 1000
 _SLICE_SECONDS: Final = 0.2
 PARTITION_EOF: Final = KafkaError._PARTITION_EOF  # noqa: SLF001 - librdkafka's name of an event
 _OFFSET_GONE: Final = KafkaError._AUTO_OFFSET_RESET  # noqa: SLF001 - the same

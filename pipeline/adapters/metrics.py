@@ -132,6 +132,31 @@ class Metrics:
             "Transactions that were fenced or whose outcome is unknown.",
             registry=registry,
         )
+        self._store_ready = Gauge(
+            "masswatch_store_ready",
+            "Whether the store holds all facts; while it does not, nothing is evaluated.",
+            registry=registry,
+        )
+        self._rebuilds = Counter(
+            "masswatch_rebuilds",
+            "Rebuilds of the store that this worker has had done.",
+            ("end",),
+            registry=registry,
+        )
+        self._policy = Gauge(
+            "masswatch_policy_info",
+            "Always 1: the digest of the policy in force; all workers should show the same.",
+            ("digest",),
+            registry=registry,
+        )
+        self._policy_reloads = Counter(
+            "masswatch_policy_reloads",
+            "Times that the policy file was read anew: reloaded, unchanged, or refused as wrong.",
+            ("end",),
+            registry=registry,
+        )
+        for end in ("reloaded", "unchanged", "refused"):
+            self._policy_reloads.labels(end)
         Gauge("masswatch_build_info", "Always 1.", ("version",), registry=registry).labels(
             version
         ).set(1)
@@ -185,6 +210,23 @@ class Metrics:
     def ownership_lost(self) -> None:
         """Count a transaction that was fenced or whose outcome is unknown."""
         self._ownership_lost.inc()
+
+    def store_looked_at(self, *, is_ready: bool) -> None:
+        """Note whether the store holds all facts."""
+        self._store_ready.set(is_ready)
+
+    def rebuild_ended(self, end: str) -> None:
+        """Count a rebuild: done, or failed."""
+        self._rebuilds.labels(end).inc()
+
+    def policy_in_force(self, digest: str) -> None:
+        """Tell this digest as that of the policy in force, and no other."""
+        self._policy.clear()
+        self._policy.labels(digest).set(1)
+
+    def policy_reload_ended(self, end: str) -> None:
+        """Count a reading of the policy file: reloaded, unchanged, or refused."""
+        self._policy_reloads.labels(end).inc()
 
     def watch(
         self,

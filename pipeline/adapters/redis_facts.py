@@ -4,11 +4,9 @@ import math
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from datetime import timedelta
-from itertools import islice
 from typing import Any, Final, TypeVar
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from pipeline.adapters.packing import (
     Entry,
@@ -19,8 +17,9 @@ from pipeline.adapters.packing import (
     unpack_entry,
     unpack_name,
 )
-from pipeline.adapters.redis_client import unavailable, where
+from pipeline.adapters.redis_client import where
 from pipeline.adapters.redis_keys import Names, bucket_of
+from pipeline.adapters.redis_pipelines import Command, Witness, call
 from pipeline.core.errors import StoreUnavailable
 from pipeline.core.event_time import EventTime
 from pipeline.core.evidence import Key, KeyKind, keys_of, window_of
@@ -37,13 +36,9 @@ from pipeline.ports import Dossier
 TOLERATED_LAG: Final = timedelta(days=3)
 """How far a reader may be behind before a fact expires that it still needs."""
 
-COMMANDS_AT_ONCE: Final = 5_000
-"""What one pipeline carries at most, so that neither side buffers without bound."""
-
 NAMES_AT_ONCE: Final = 1_000
 """How many keys a step of a scan looks at."""
 
-_Command = tuple[str | bytes | int, ...]
 _Unpacked = TypeVar("_Unpacked")
 
 
@@ -58,10 +53,14 @@ class RedisFacts:
         client: A client that returns bytes; `close` closes it.
         namespace: What keeps this store apart from others on the server.
         windows: The windows of the policy.
+        witness: Who looks at the server in every round trip.
     """
 
-    def __init__(self, client: Redis, namespace: str, windows: Windows) -> None:
+    def __init__(
+        self, client: Redis, namespace: str, windows: Windows, witness: Witness | None = None
+    ) -> None:
         self._client = client
+        self._witness = witness
         self._names = Names(namespace)
         self._windows = windows
         self._kept_for = math.ceil((windows.retention + TOLERATED_LAG).total_seconds())
@@ -143,7 +142,7 @@ class RedisFacts:
         """Close the client."""
         await self._client.aclose()
 
-    def _writes(self, facts: Iterable[Seen[Fact]]) -> list[_Command]:
+    def _writes(self, facts: Iterable[Seen[Fact]]) -> list[Command]:
         hashes: dict[str, dict[bytes, bytes]] = defaultdict(dict)
         index: dict[str, dict[bytes, None]] = defaultdict(dict)
         for seen in facts:
@@ -159,7 +158,7 @@ class RedisFacts:
                     fields = hashes[self._names.evidence(fact.tenant_id, key, bucket)]
                     for field, position in pack(seen, key.text).items():
                         fields.setdefault(field, position)
-        commands: list[_Command] = []
+        commands: list[Command] = []
         for name, fields in hashes.items():
             commands += self._renewed(name, [("HSETNX", name, *item) for item in fields.items()])
         # After the variants, so that whoever finds an assignment in the index can read it.
@@ -167,7 +166,7 @@ class RedisFacts:
             commands += self._renewed(name, [("SADD", name, *entries)])
         return commands
 
-    def _renewed(self, name: str, writes: Sequence[_Command]) -> list[_Command]:
+    def _renewed(self, name: str, writes: Sequence[Command]) -> list[Command]:
         """Renew the life of a key before it is written too, so that it cannot end in between."""
         renewal = ("EXPIRE", name, self._kept_for)
         return [renewal, *writes, renewal]
@@ -225,23 +224,9 @@ class RedisFacts:
             if not cursor:
                 return
 
-    async def _call(self, commands: Iterable[_Command]) -> list[Any]:
+    async def _call(self, commands: Iterable[Command]) -> list[Any]:
         """Send commands and return their replies, none of which is an error."""
-        replies: list[Any] = []
-        rest = iter(commands)
-        while chunk := list(islice(rest, COMMANDS_AT_ONCE)):
-            try:
-                async with self._client.pipeline(transaction=False) as pipe:
-                    for command in chunk:
-                        pipe.execute_command(*command)
-                    answered = await pipe.execute(raise_on_error=False)
-            except RedisError as error:
-                raise unavailable(self._client, error) from error
-            for reply in answered:
-                if isinstance(reply, Exception):
-                    raise unavailable(self._client, reply) from reply
-            replies += answered
-        return replies
+        return await call(self._client, commands, self._witness)
 
     def _readable(self, unpacked: Iterable[_Unpacked]) -> Iterator[_Unpacked]:
         try:

@@ -5,7 +5,19 @@ from collections.abc import Sequence
 
 import typer
 
-from pipeline.cli import backtest, demo, dev, settings, simulate, topics, worker
+from pipeline.cli import (
+    backtest,
+    demo,
+    dev,
+    policy,
+    rebuild,
+    replay,
+    settings,
+    simulate,
+    topics,
+    why,
+    worker,
+)
 from pipeline.core.errors import ConfigError, MasswatchError, Unreachable
 
 HOLDS_NOT, WRONG_CONFIGURATION, NOT_REACHABLE = 1, 3, 4  # 2, wrong usage, is typer's own
@@ -15,7 +27,7 @@ app = typer.Typer(
     help="Tell, within a second and for thousands of tenants, that a risky admin is pushing an "
     "app to everybody through Microsoft Intune (MITRE ATT&CK T1072).",
     epilog="Exit codes: 0 done, 1 ran and something did not hold, 2 wrong usage, 3 wrong "
-    "configuration, 4 broker or store not reachable.",
+    "configuration, 4 broker or store not reachable, 130 stopped by Ctrl-C.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="markdown",
@@ -23,8 +35,12 @@ app = typer.Typer(
 )
 app.command("worker")(worker.worker)
 app.add_typer(topics.app, name="topics")
+app.add_typer(policy.app, name="policy")
 app.command("simulate")(simulate.simulate)
 app.command("backtest")(backtest.backtest)
+app.command("why")(why.why)
+app.command("rebuild")(rebuild.rebuild)
+app.command("replay")(replay.replay)
 app.command("demo")(demo.demo)
 app.add_typer(dev.app, name="dev")
 app.command("settings")(settings.show)

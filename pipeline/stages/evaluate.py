@@ -30,6 +30,15 @@ _log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
+class _Rule:
+    """A policy, and facts that are read by its windows: what one decision goes by."""
+
+    facts: FactStore
+    policy: Policy
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
 class _Judged:
     verdict: Verdict
     revision: Revision | None
@@ -46,11 +55,21 @@ class Evaluate:
         clock: Callable[[], EventTime],
         counts: EvaluateCounts,
     ) -> None:
-        self._facts = facts
-        self._policy = policy
-        self._policy_digest = policy.digest
+        self._rule = _Rule(facts, policy, policy.digest)
         self._clock = clock
         self._counts = counts
+
+    @property
+    def policy(self) -> Policy:
+        """The policy in force."""
+        return self._rule.policy
+
+    def follow(self, policy: Policy, facts: FactStore) -> None:
+        """Judge by another policy, and by facts that are read by its windows, from now on.
+
+        What is being judged is judged, and published, by the former policy to its end.
+        """
+        self._rule = _Rule(facts, policy, policy.digest)
 
     async def __call__(self, ids: Sequence[AssignmentId], alerts: AlertLog, ready: Ready) -> bool:
         """Judge what was asked for and publish what has changed, in a transaction for every few.
@@ -71,11 +90,12 @@ class Evaluate:
     async def _few(self, ids: Sequence[AssignmentId], alerts: AlertLog, ready: Ready) -> bool:
         if not await ready():
             return False
-        dossiers = await self._facts.dossiers(ids)
+        rule = self._rule
+        dossiers = await rule.facts.dossiers(ids)
         judged: list[_Judged] = []
         for one in dossiers:
             if one.variants:
-                judged.append(self._judge(one, alerts))
+                judged.append(self._judge(one, alerts, rule))
                 await asyncio.sleep(0)  # judging much evidence takes long, and heartbeats wait
         revisions = [one.revision for one in judged if one.revision is not None]
         if revisions:
@@ -85,13 +105,13 @@ class Evaluate:
         self._report(judged, unknown=len(dossiers) - len(judged))
         return True
 
-    def _judge(self, dossier: Dossier, alerts: AlertLog) -> _Judged:
+    def _judge(self, dossier: Dossier, alerts: AlertLog, rule: _Rule) -> _Judged:
         last = alerts.last(alert_id(dossier.id))
         evidence = _with_what_was_published(dossier, last)
         verdict = evaluate(
             [seen.fact for seen in dossier.variants],
             [seen.fact for seen in evidence],
-            self._policy,
+            rule.policy,
             truncated_before=last is not None and last.evidence_truncated,
         )
         status = Status.ACTIVE if verdict.outcome is Outcome.ALERT else Status.WITHDRAWN
@@ -106,7 +126,7 @@ class Evaluate:
             status=status,
             detected_at=self._clock(),
             sources=_sources(verdict, (*dossier.variants, *evidence)),
-            policy_digest=self._policy_digest,
+            policy_digest=rule.digest,
         )
         return _Judged(verdict, revision)
 

@@ -8,11 +8,12 @@ second sees the first.
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Final, assert_never
 
 import structlog
 
-from pipeline.core.event_time import EventTime, ticks
+from pipeline.core.event_time import EventTime
 from pipeline.core.model import Assignment, Behavior, Fact, GraphRequest, Position, Risk, Seen
 from pipeline.core.window import Windows
 from pipeline.ports import (
@@ -25,6 +26,9 @@ from pipeline.ports import (
 )
 from pipeline.sources.outcome import Ignored, Malformed, Record
 from pipeline.stages.counts import ObserveCounts
+
+Decode = Callable[[bytes | None], list[Record]]
+"""Takes a value apart into its records."""
 
 _LETTERS_A_VALUE: Final = 16
 _LETTER_BYTES_A_VALUE: Final = 4 * 1024 * 1024
@@ -54,7 +58,7 @@ class Observe:
         facts: FactStore,
         requests: RequestSink,
         letters: DeadLetterSink,
-        decode: Callable[[bytes | None], list[Record]],
+        decode: Decode,
         windows: Windows,
         counts: ObserveCounts,
     ) -> None:
@@ -62,8 +66,18 @@ class Observe:
         self._requests = requests
         self._letters = letters
         self._decode = decode
-        self._lateness_ms = ticks(windows.lateness) // 10_000
+        self._lateness_ms = _milliseconds(windows.lateness)
         self._counts = counts
+
+    def follow(self, facts: FactStore, decode: Decode, windows: Windows) -> None:
+        """Go by another policy from now on, in the batch in hand, too.
+
+        Facts that are on their way are kept as they were decoded; which assignments they touch is
+        asked afterwards, by the windows that hold then.
+        """
+        self._facts = facts
+        self._decode = decode
+        self._lateness_ms = _milliseconds(windows.lateness)
 
     async def __call__(self, candidates: Sequence[Candidate], ready: Ready) -> bool:
         """Make everything that follows from the candidates durable.
@@ -143,6 +157,10 @@ class Observe:
             self._counts.unmapped_workspace()
         for kind in harvest.too_late:
             self._counts.too_late(kind)
+
+
+def _milliseconds(span: timedelta) -> int:
+    return span // timedelta(milliseconds=1)
 
 
 def _bounded(letters: list[DeadLetter]) -> list[DeadLetter]:

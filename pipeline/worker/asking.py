@@ -1,7 +1,8 @@
-"""At every take-over, ask for the evaluation of all that is stored: the policy may be another.
+"""At every take-over and reload, ask for the evaluation of all that is stored.
 
-Asking at a start alone would not do: while workers of two policies run side by side, one of the
-former policy may decide last. When it leaves, its partitions are taken over, and asked for again.
+The policy may be another than that by which it was judged last. Asking at a start alone would not
+do: while workers of two policies run side by side, one of the former policy may decide last. When
+it leaves, its partitions are taken over, and asked for again; see also `reloading`.
 """
 
 import asyncio
@@ -21,7 +22,7 @@ _log = structlog.get_logger()
 
 
 class Asking:
-    """Requests the evaluation of every stored assignment of the partitions that are taken over.
+    """Requests the evaluation of every stored assignment, of some partitions or of all.
 
     Args:
         facts: What is stored.
@@ -39,6 +40,7 @@ class Asking:
         self._requests = requests
         self._partition_of = partition_of
         self._due: set[int] = set()
+        self._all_due = False
         self._news = asyncio.Event()
 
     def taken_over(self, partitions: Iterable[Partition]) -> None:
@@ -46,16 +48,23 @@ class Asking:
         self._due |= {one.partition for one in partitions}
         self._news.set()
 
+    def everything(self) -> None:
+        """Note that every stored assignment is to be asked for, whoever owns its partition."""
+        self._all_due = True
+        self._news.set()
+
     async def run(self) -> None:
         """Ask for what is due, for ever; wait while the store or the broker is away."""
         while True:
             await self._news.wait()
             self._news.clear()
-            due, self._due = self._due, set()
-            if due:
+            due = None if self._all_due else self._due
+            self._due, self._all_due = set(), False
+            if due is None or due:
                 await self._ask(due)
 
-    async def _ask(self, partitions: set[int]) -> None:
+    async def _ask(self, partitions: set[int] | None) -> None:
+        count = "all" if partitions is None else len(partitions)
         for pause in pauses():
             try:
                 asked = await self._ask_once(partitions)
@@ -63,13 +72,13 @@ class Asking:
                 _log.warning("evaluations.postponed", error=str(error))
                 await asyncio.sleep(pause)
             else:
-                _log.info("evaluations.requested", assignments=asked, partitions=len(partitions))
+                _log.info("evaluations.requested", assignments=asked, partitions=count)
                 return
 
-    async def _ask_once(self, partitions: set[int]) -> int:
+    async def _ask_once(self, partitions: set[int] | None) -> int:
         asked, chunk = 0, list[AssignmentId]()
         async for one in self._facts.assignments():
-            if self._partition_of(one) not in partitions:
+            if partitions is not None and self._partition_of(one) not in partitions:
                 continue
             chunk.append(one)
             if len(chunk) == _AT_ONCE:

@@ -16,7 +16,9 @@ _log = structlog.get_logger()
 
 
 def run_worker(settings: Settings) -> None:
-    """Work until SIGTERM or SIGINT; the process ends hard if stopping takes too long.
+    """Work until SIGTERM or SIGINT, reload the policy on SIGHUP.
+
+    The process ends hard if stopping takes too long.
 
     Raises:
         ConfigError: settings, policy or topics are wrong.
@@ -24,10 +26,13 @@ def run_worker(settings: Settings) -> None:
         Stuck: something stood still.
     """
     keep_freed_memory()
-    asyncio.run(_run(settings, worker_parts(settings)))
+    hung_up = asyncio.Event()
+    # Before the policy is read, so that a change of it is not missed.
+    signal.signal(signal.SIGHUP, lambda *_: hung_up.set())
+    asyncio.run(_run(settings, worker_parts(settings), hung_up))
 
 
-async def _run(settings: Settings, parts: Parts) -> None:
+async def _run(settings: Settings, parts: Parts, hung_up: asyncio.Event) -> None:
     loop, stopping = asyncio.get_running_loop(), asyncio.Event()
 
     # Not asyncio's own handlers: those would wait for a loop that may not turn any more.
@@ -37,10 +42,15 @@ async def _run(settings: Settings, parts: Parts) -> None:
             end_hard_after(settings.worker.stop_within, "not stopped in time")
             loop.call_soon_threadsafe(stopping.set)
 
+    def hang_up(*_: object) -> None:
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(hung_up.set)
+
+    signal.signal(signal.SIGHUP, hang_up)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
     try:
-        await Worker(settings, parts).run(stopping)
+        await Worker(settings, parts).run(stopping, hung_up)
     finally:
         # Also after a crash: what is left of the process must not hang on a thread.
         end_hard_after(settings.worker.stop_within, "not ended in time")

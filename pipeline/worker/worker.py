@@ -7,10 +7,9 @@ from typing import Any, Final
 
 import structlog
 
+from pipeline.adapters.redis_placement import Placement
 from pipeline.config import Settings
 from pipeline.core.errors import StoreUnavailable
-from pipeline.core.model import AssignmentId
-from pipeline.ports import FactStore
 from pipeline.reader.batch import Partition
 from pipeline.reader.membership import Hook, nothing
 from pipeline.reader.reader import Reader
@@ -24,6 +23,8 @@ from pipeline.worker.holding import Holding, Stage, pauses
 from pipeline.worker.http import Answers, Http
 from pipeline.worker.ownership import AlertLogs
 from pipeline.worker.reading import Reading
+from pipeline.worker.reloading import Reloading
+from pipeline.worker.restoring import Restoring
 from pipeline.worker.watchdog import LoopWatch, Watchdog, end_hard
 from topics.catalogue import EVALUATIONS
 
@@ -32,7 +33,8 @@ STORE_WITHIN: Final = timedelta(seconds=15)
 
 _PROBE_WITHIN: Final = 2.0
 _HELD_AT_MOST: Final = 5.0
-_NOTHING: Final = AssignmentId("", "")
+_REBUILDERS_PARTITION: Final = 0
+"""Its owner among the evaluations has the store rebuilt: there is one at any time."""
 
 _log = structlog.get_logger()
 
@@ -46,6 +48,14 @@ class Worker:
         self._app = make_app(parts.application)
         self._logs = AlertLogs(parts.take_over)
         self._asking = Asking(parts.facts, parts.requests, parts.partition_of)
+        self._restoring = Restoring(
+            parts.placement.look,
+            lambda: self._logs.of(_REBUILDERS_PARTITION) is not None,
+            parts.metrics,
+        )
+        self._reloading = Reloading(
+            settings.policy_file, parts, ask=self._ask_again, metrics=parts.metrics
+        )
         self._agents: list[_Agent] = []
         self._loop_watch = LoopWatch(self._limit, end_hard)
         self._watchdog = Watchdog(lambda: self._agents, self._limit, beat=self._loop_watch.beat)
@@ -72,8 +82,8 @@ class Worker:
             lambda: (agent.reading.membership() for agent in self._agents),
         )
 
-    async def run(self, stopping: asyncio.Event) -> None:
-        """Work until told to stop, then stop orderly.
+    async def run(self, stopping: asyncio.Event, hung_up: asyncio.Event) -> None:
+        """Work until told to stop, then stop orderly; reload the policy when it is hung up.
 
         Raises:
             ConfigError: the HTTP port is taken, or a topic does not exist.
@@ -82,7 +92,7 @@ class Worker:
             Stuck: something stood still.
         """
         try:
-            await _wait_for(self._parts.facts)
+            await _wait_for(self._parts.placement)
             await self._app.start()
             await self._app.add_runtime_dependency(self._http)
             await asyncio.gather(
@@ -90,6 +100,8 @@ class Worker:
             )
             await self._app.add_runtime_dependency(self._watchdog)
             self._app.add_future(self._asking.run())
+            self._app.add_future(self._reloading.run(hung_up))
+            self._app.add_future(self._restoring.run())
             self._app.add_future(self._warn_of_surplus())
             _log.info("worker.started", policy=self._parts.policy.digest)
             await _first(stopping.wait(), self._app.wait_until_stopped())
@@ -103,12 +115,23 @@ class Worker:
         await self._logs.take_over(partitions)
         self._asking.taken_over(partitions)
 
+    def _ask_again(self, *, everywhere: bool) -> None:
+        if everywhere:
+            self._asking.everything()
+            return
+        for agent in self._agents:
+            self._asking.taken_over(
+                one for one in agent.reading.partitions if one.topic == EVALUATIONS
+            )
+
     async def _stop(self) -> None:
         """Let the readers commit and leave all at once: each may take its time to the full."""
         self._loop_watch.close()
         for agent in self._agents:
             agent.holding.stop()
-        await asyncio.gather(*(agent.reading.end() for agent in self._agents))
+        await asyncio.gather(
+            self._restoring.stop(), *(agent.reading.end() for agent in self._agents)
+        )
         await self._app.stop()
         await self._parts.close()
 
@@ -163,7 +186,9 @@ class Worker:
         ]
         try:
             async with asyncio.timeout(_PROBE_WITHIN):
-                await _probe(self._parts.facts)
+                standing = await self._parts.placement.look()
+            if standing.fault is not None:
+                faults.append(f"store: facts are being rebuilt: {standing.fault}")
         except StoreUnavailable as error:
             faults.append(str(error))
         except TimeoutError:
@@ -195,21 +220,12 @@ class _Agent:
         return [f"{self.reading.agent}: {fault}" for fault in self.reading.reader.stuck(limit)]
 
 
-async def _probe(facts: FactStore) -> None:
-    """Ask the store for anything.
-
-    Raises:
-        StoreUnavailable: it does not answer.
-    """
-    await facts.dossiers([_NOTHING])
-
-
-async def _wait_for(facts: FactStore) -> None:
+async def _wait_for(placement: Placement) -> None:
     within = STORE_WITHIN.total_seconds()
     deadline = asyncio.get_running_loop().time() + within
     for pause in pauses():
         try:
-            await _probe(facts)
+            await placement.look()
         except StoreUnavailable as error:
             if asyncio.get_running_loop().time() > deadline:
                 raise

@@ -1,4 +1,4 @@
-"""What `FactStore` promises, asked of Redis and of its twin in memory."""
+"""What `FactStore` promises, asked of Redis, placed or not, and of its twin in memory."""
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
@@ -8,8 +8,10 @@ from itertools import permutations
 import pytest
 
 from pipeline.adapters.memory_facts import MemoryFacts
+from pipeline.adapters.placed_facts import PlacedFacts
 from pipeline.adapters.redis_client import connect
 from pipeline.adapters.redis_facts import RedisFacts
+from pipeline.adapters.redis_placement import Placement
 from pipeline.core.event_time import EventTime, parse_event_time, ticks
 from pipeline.core.evidence import keys_of
 from pipeline.core.model import (
@@ -156,7 +158,13 @@ class Store:
         self._runner.run(self._facts.close())
 
 
-@pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.stack)])
+@pytest.fixture(
+    params=[
+        "memory",
+        pytest.param("redis", marks=pytest.mark.stack),
+        pytest.param("placed", marks=pytest.mark.stack),
+    ]
+)
 def store(request: pytest.FixtureRequest, namespace: str) -> Iterator[Store]:
     with asyncio.Runner() as runner:
         facts: FactStore
@@ -164,10 +172,21 @@ def store(request: pytest.FixtureRequest, namespace: str) -> Iterator[Store]:
             facts = MemoryFacts(WINDOWS)
         else:
             client = connect(request.getfixturevalue("stack").redis_url)
-            facts = RedisFacts(client, namespace, WINDOWS)
+            if request.param == "redis":
+                facts = RedisFacts(client, namespace, WINDOWS)
+            else:
+                placement = Placement(client, namespace)
+                runner.run(made_ready(placement))
+                facts = PlacedFacts(placement, WINDOWS)
         store = Store(facts, runner)
         yield store
         store.close()
+
+
+async def made_ready(placement: Placement) -> None:
+    site = await placement.begin("token", WINDOWS)
+    await site.put_in_force()
+    await site.finish()
 
 
 def test_what_was_added_is_read_back_whole(store: Store) -> None:

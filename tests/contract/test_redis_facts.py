@@ -16,7 +16,8 @@ from redis.asyncio import Connection, ConnectionPool, Redis
 from redis.asyncio.client import Pipeline
 
 from pipeline.adapters.redis_client import connect
-from pipeline.adapters.redis_facts import COMMANDS_AT_ONCE, NAMES_AT_ONCE, RedisFacts
+from pipeline.adapters.redis_facts import NAMES_AT_ONCE, RedisFacts
+from pipeline.adapters.redis_pipelines import COMMANDS_AT_ONCE
 from pipeline.core.errors import ConfigError, StoreUnavailable
 from pipeline.core.event_time import EventTime
 from pipeline.core.model import (

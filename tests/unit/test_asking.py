@@ -108,3 +108,23 @@ def test_a_store_that_is_away_half_way_through_is_asked_again_from_the_start() -
         return requests.sent
 
     assert asyncio.run(act()) == STORED
+
+
+def test_everything_is_asked_for_whoever_owns_its_partition() -> None:
+    async def act() -> SlowRequests:
+        requests = SlowRequests()
+        asking = Asking(Stored(), requests, partition_of)
+        running = asyncio.create_task(asking.run())
+        asking.taken_over(evaluations(0))
+        await requests.sending.wait()
+
+        asking.taken_over(evaluations(1))
+        asking.everything()
+        requests.delivered.set()
+        await until_sent(requests, 10)
+        asking.taken_over(evaluations(2))
+        await until_sent(requests, 12)
+        running.cancel()
+        return requests
+
+    assert asyncio.run(act()).sent == [*stored_in((0,)), *STORED, *stored_in((2,))]

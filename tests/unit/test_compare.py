@@ -24,7 +24,6 @@ from pipeline.backtest.compare import (
     difference_of,
     live_differences,
 )
-from pipeline.backtest.document import published
 from pipeline.backtest.result import Change, Difference, Judged
 from pipeline.core.evaluate import evaluate
 from pipeline.core.evidence import Matching
@@ -32,6 +31,7 @@ from pipeline.core.model import Evidence, Position
 from pipeline.core.policy import AllowEntry, Policy, Reason, Severities, Severity, TenantPolicy
 from pipeline.core.verdict import fact_id
 from pipeline.core.window import Window, Windows
+from pipeline.report.document import published
 
 DAY = timedelta(days=1)
 DEFAULT = Policy()

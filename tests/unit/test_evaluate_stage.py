@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from datetime import timedelta
 from itertools import count
 
@@ -11,11 +12,12 @@ from pipeline.core.errors import LostOwnership
 from pipeline.core.model import AssignmentId, Fact, Position, Seen
 from pipeline.core.policy import Policy, Reason, TenantPolicy
 from pipeline.core.window import Window, Windows
-from pipeline.ports import Published, Status
+from pipeline.ports import Dossier, Published, Status
 from pipeline.stages.evaluate import Evaluate
 from topics.alert import Alert
 
 WINDOWS = Windows()
+POLICY = "masswatch-policy"
 OFF = Policy(everywhere=TenantPolicy(disabled=frozenset(Reason)))
 
 
@@ -228,3 +230,50 @@ def test_the_next_owner_goes_on_where_the_last_one_ended() -> None:
     stage.evaluates(DELEGATED.id)
 
     assert [one.revision for one in stage.alerts()] == [1, 2]
+
+
+def test_after_a_change_of_policy_what_is_asked_for_again_is_judged_by_the_new_one() -> None:
+    stage = Stage()
+    stage.knows(DELEGATED)
+    evaluate = stage.stage(Policy())
+    run(evaluate([DELEGATED.id], stage.log, always))
+
+    evaluate.follow(OFF, stage.facts)
+    run(evaluate([DELEGATED.id], stage.log, always))
+
+    assert evaluate.policy == OFF
+    assert [one.status for one in stage.alerts()] == ["active", "withdrawn"]
+    assert [dict(one.headers)[POLICY] for one in stage.topic.records[0]] == [
+        Policy().digest.encode(),
+        OFF.digest.encode(),
+    ]
+
+
+class FactsWhilePolicyChanges(MemoryFacts):
+    """Facts that are read by narrow windows, while the policy is changed for a wide one."""
+
+    evaluate: Evaluate
+    wide: MemoryFacts
+
+    async def dossiers(self, ids: Sequence[AssignmentId]) -> list[Dossier]:
+        self.evaluate.follow(Policy(), self.wide)
+        return await super().dossiers(ids)
+
+
+def test_what_is_in_hand_when_the_policy_changes_is_judged_by_the_former_one() -> None:
+    stage = Stage()
+    narrow = Policy(windows=Windows(evidence=Window(timedelta(days=1), timedelta(days=1))))
+    facts = FactsWhilePolicyChanges(narrow.windows)
+    stage.knows(DELEGATED, a_risk(at=shifted(MONDAY, timedelta(days=-10))))
+    facts.wide, stage.facts = stage.facts, facts
+    stage.knows(DELEGATED, a_risk(at=shifted(MONDAY, timedelta(days=-10))))
+    facts.evaluate = stage.stage(narrow)
+
+    run(facts.evaluate([DELEGATED.id], stage.log, always))
+    run(facts.evaluate([DELEGATED.id], stage.log, always))
+
+    assert [one.reasons for one in stage.alerts()] == [
+        ("delegated_admin",),
+        ("user_risk", "delegated_admin"),
+    ]
+    assert dict(stage.topic.records[0][0].headers)[POLICY] == narrow.digest.encode()

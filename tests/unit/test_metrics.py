@@ -37,3 +37,25 @@ def test_how_an_agent_fares_in_its_group_is_told() -> None:
     for answer, count in (("taken", 2), ("refused", 3), ("none", 4)):
         assert f'masswatch_commits_total{{agent="audit",answer="{answer}"}} {count}.0' in lines
     assert 'masswatch_position_resets_total{agent="audit"} 5.0' in lines
+
+
+def test_one_policy_is_told_as_the_one_in_force() -> None:
+    metrics = Metrics("1")
+
+    metrics.policy_in_force("former")
+    metrics.policy_in_force("new")
+
+    lines = metrics.text().decode().splitlines()
+    assert [line for line in lines if line.startswith("masswatch_policy_info")] == [
+        'masswatch_policy_info{digest="new"} 1.0'
+    ]
+
+
+def test_how_readings_of_the_policy_ended_is_counted_from_nothing() -> None:
+    metrics = Metrics("1")
+
+    metrics.policy_reload_ended("refused")
+
+    lines = metrics.text().decode().splitlines()
+    for end, count in (("reloaded", 0), ("unchanged", 0), ("refused", 1)):
+        assert f'masswatch_policy_reloads_total{{end="{end}"}} {count}.0' in lines

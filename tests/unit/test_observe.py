@@ -3,14 +3,25 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
-from builders import MONDAY, a_risk, an_assignment, audit_record
+from builders import (
+    MONDAY,
+    a_risk,
+    activity_properties,
+    activity_record,
+    an_assignment,
+    audit_record,
+    hunting_record,
+    identity_row,
+    shifted,
+)
 from stages import Counts, always, ready_times, run
 
 from pipeline.adapters.memory_alerts import MemoryDeadLetters, MemoryRequests
 from pipeline.adapters.memory_facts import MemoryFacts
 from pipeline.core.errors import StoreUnavailable
+from pipeline.core.evidence import Matching
 from pipeline.core.model import AssignmentId, Fact, Position, Seen
-from pipeline.core.window import Windows
+from pipeline.core.window import Window, Windows
 from pipeline.ports import Candidate, DeadLetter, FactStore
 from pipeline.sources.decode import Decoder
 from pipeline.stages.observe import Observe, kind_of
@@ -201,3 +212,50 @@ def test_a_workspace_that_nobody_has_mapped_is_counted() -> None:
 
 def test_the_kinds_of_facts_have_the_names_that_sources_use() -> None:
     assert (kind_of(an_assignment()), kind_of(a_risk())) == ("assignment", "risk")
+
+
+def test_after_a_change_of_policy_records_are_decoded_by_the_new_one() -> None:
+    stage = Stage()
+    call = candidate(
+        envelope(activity_record(properties=activity_properties(requestUri="/users"))),
+        appended_ms=MONDAY // 10_000 + 86_400_000,
+    )
+    run(stage.observe([call], always))
+
+    stage.observe.follow(
+        stage.facts, Decoder(Matching.FAITHFUL), Windows(lateness=timedelta(hours=1))
+    )
+    run(stage.observe([call], always))
+
+    assert stage.counts.seen == {
+        "ignored other_request": 1,
+        "handled graph": 1,
+        "too late graph": 1,
+    }
+
+
+class FactsWhilePolicyChanges(MemoryFacts):
+    """Facts with narrow windows; wide ones are put in force while a fact is being written."""
+
+    observe: Observe
+    wide: MemoryFacts
+
+    async def add(self, facts: Sequence[Seen[Fact]]) -> None:
+        self.observe.follow(self.wide, Decoder(), WINDOWS)
+        await super().add(facts)
+        await self.wide.add(facts)
+
+
+def test_a_fact_in_hand_when_the_windows_widen_asks_for_what_it_touches_by_the_new_ones() -> None:
+    facts = FactsWhilePolicyChanges(Windows(evidence=Window(timedelta(), timedelta())))
+    facts.wide = MemoryFacts(WINDOWS)
+    known = an_assignment(at=shifted(MONDAY, timedelta(days=3)))
+    run(facts.wide.add([Seen(known, Position("t", 0, 0, 0))]))
+    stage = Stage(facts)
+    facts.observe = stage.observe
+
+    run(
+        stage.observe([candidate(envelope(hunting_record("IdentityInfo", identity_row())))], always)
+    )
+
+    assert stage.requests.sent == [known.id]

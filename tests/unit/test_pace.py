@@ -1,6 +1,6 @@
 import pytest
 
-from pipeline.backtest.pace import ByRate, ByRecordTime, FlatOut
+from pipeline.replay.pace import ByRate, ByRecordTime, FlatOut
 
 NOON = 1_770_000_000_000
 

@@ -7,14 +7,14 @@ from confluent_kafka import KafkaError
 
 from pipeline.adapters.kafka_feed import Recorded
 from pipeline.adapters.kafka_replay import Failures
-from pipeline.backtest.files import shards_of
-from pipeline.backtest.pace import ByRecordTime, FlatOut
-from pipeline.backtest.processes import Progress
-from pipeline.backtest.replay import FILES, FileSource, Manner, run
-from pipeline.backtest.routes import Placement, Route
 from pipeline.cli import run as run_command
 from pipeline.core.errors import BrokerUnavailable, ConfigError
 from pipeline.core.model import Position
+from pipeline.replay.pace import ByRecordTime, FlatOut
+from pipeline.replay.replay import FILES, FileSource, Manner, run
+from pipeline.replay.routes import Placement, Route
+from pipeline.slices.files import shards_of
+from pipeline.slices.progress import Progress
 
 NOON = 1_770_000_000_000
 ROUTE = Route("audit", "again.audit", 4, Placement.SAME, keeps_times=True)

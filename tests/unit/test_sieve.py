@@ -168,3 +168,14 @@ def test_a_value_of_900_kb_is_searched_to_its_end() -> None:
 
     assert REPAIRED.admits(value)
     assert not REPAIRED.admits(value[:-1])
+
+
+def test_a_sieve_that_follows_another_matching_lets_through_what_that_lets_through() -> None:
+    sieve, elsewhere = Sieve(), value_of(activity_record(properties={"clientRequestId": "c"}))
+
+    admitted = [sieve.admits(elsewhere)]
+    for matching in (Matching.FAITHFUL, Matching.FAITHFUL, Matching.REPAIRED):
+        sieve.follow(matching)
+        admitted.append(sieve.admits(elsewhere))
+
+    assert admitted == [False, True, True, False]

@@ -1,7 +1,28 @@
-import pytest
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from pipeline.core.errors import ConfigError
-from pipeline.wiring import _check_topics, _topics_of_agents
+import pytest
+from builders import activity_properties, activity_record, value_of
+from stages import Counts, always
+
+from pipeline.adapters.kafka_deliveries import Deliveries
+from pipeline.adapters.memory_alerts import MemoryAlertsTopic, MemoryDeadLetters, MemoryRequests
+from pipeline.adapters.memory_facts import MemoryFacts
+from pipeline.adapters.metrics import Metrics
+from pipeline.adapters.redis_client import connect
+from pipeline.adapters.redis_placement import Placement
+from pipeline.config import Settings
+from pipeline.core.errors import ConfigError, StoreUnavailable
+from pipeline.core.evidence import Matching
+from pipeline.core.model import AssignmentId, Position
+from pipeline.core.policy import Policy
+from pipeline.ports import Candidate
+from pipeline.sources.decode import Decoder
+from pipeline.sources.sieve import Sieve
+from pipeline.stages.evaluate import Evaluate
+from pipeline.stages.observe import Observe
+from pipeline.wiring import Parts, SourceReading, _check_topics, _reading, _topics_of_agents, clock
 from topics.catalogue import ALERTS, EVALUATIONS, Sources, catalogue, dlq_of
 
 
@@ -39,3 +60,58 @@ def test_a_topic_of_mixed_tables_is_read_by_one_agent_alone() -> None:
         "identity_info": ("defender.identity-info.v1",),
         "behavior_entities": ("defender.behavior-entities.v1",),
     }
+
+
+@contextmanager
+def parts_of(policy: Policy, counts: Counts) -> Iterator[Parts]:
+    """The parts of a worker whose Redis and Kafka are nowhere; its first facts in memory."""
+    facts, requests, letters = MemoryFacts(policy.windows), MemoryRequests(), MemoryDeadLetters()
+    nowhere = {"bootstrap.servers": "127.0.0.1:1"}
+    deliveries = Deliveries(nowhere)
+    reading = _reading(Settings(), "graph_activity")
+    yield Parts(
+        placement=Placement(connect("redis://127.0.0.1:1/0"), "nowhere"),
+        facts=facts,
+        requests=requests,
+        letters=letters,
+        observe=Observe(
+            facts=facts,
+            requests=requests,
+            letters=letters,
+            decode=Decoder(policy.matching),
+            windows=policy.windows,
+            counts=counts,
+        ),
+        evaluate=Evaluate(facts=facts, policy=policy, clock=clock, counts=counts),
+        metrics=Metrics("1"),
+        sources=(SourceReading("graph_activity", ("graph",), reading, Sieve(policy.matching)),),
+        evaluations=reading,
+        deliveries=deliveries,
+        application="nowhere",
+        client=nowhere,
+        partition_of=lambda _: 0,
+    )
+    asyncio.run(deliveries.close())
+
+
+def test_another_policy_is_followed_by_everything_that_goes_by_one() -> None:
+    value = value_of(activity_record(properties=activity_properties(requestUri="/users")))
+    call = Candidate(Position("graph", 0, 0), value)
+    faithful, counts = Policy(matching=Matching.FAITHFUL), Counts()
+    with parts_of(Policy(), counts) as parts:
+        (source,) = parts.sources
+        admitted = source.sieve.admits(value)
+        asyncio.run(parts.observe([call], always))
+
+        parts.follow(faithful)
+
+        assert (admitted, source.sieve.admits(value)) == (False, True)
+        assert counts.seen == {"ignored other_request": 1}
+        with pytest.raises(StoreUnavailable):  # decoded now, and written to the facts in Redis
+            asyncio.run(parts.observe([call], always))
+        with pytest.raises(StoreUnavailable):
+            asyncio.run(
+                parts.evaluate([AssignmentId("t", "e")], MemoryAlertsTopic().open(), always)
+            )
+        assert parts.policy == parts.evaluate.policy == faithful
+        assert f'{{digest="{faithful.digest}"}} 1.0' in parts.metrics.text().decode()

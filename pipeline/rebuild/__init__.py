@@ -1,0 +1,1 @@
+"""Redis from the topics, while workers run."""
