@@ -19,14 +19,13 @@ from pipeline.adapters.kafka_slice import Range
 from pipeline.adapters.redis_marks import LostMeanwhile, Superseded
 from pipeline.adapters.redis_placement import ALIVE_FOR, Placement, Site
 from pipeline.core.errors import StoreUnavailable
-from pipeline.core.model import AssignmentId
 from pipeline.core.window import Windows
 from pipeline.ports import RequestSink
 from pipeline.rebuild.history import History, beyond
+from pipeline.stages.request import request_stored
 
 _BEATS_EVERY: Final = ALIVE_FOR.total_seconds() / 5
 _LOOKS_EVERY: Final = 0.5
-_ASKS_AT_ONCE: Final = 500
 
 _log = structlog.get_logger()
 
@@ -128,7 +127,7 @@ class Rebuild:
             former = await site.put_in_force()
             held_since = time.monotonic()
             await filling.catch_up("read after the switch")
-            asked = await self._ask_for_all(site)
+            asked = await request_stored(site.facts, self._requests)
             await site.finish()
         ended = time.monotonic()
         rebuilt = Rebuilt(
@@ -152,17 +151,6 @@ class Rebuild:
         if former is not None:
             await self._forget(former)
         return rebuilt
-
-    async def _ask_for_all(self, site: Site) -> int:
-        asked, chunk = 0, list[AssignmentId]()
-        async for one in site.facts.assignments():
-            chunk.append(one)
-            if len(chunk) == _ASKS_AT_ONCE:
-                await self._requests.send(chunk)
-                asked, chunk = asked + len(chunk), []
-        if chunk:
-            await self._requests.send(chunk)
-        return asked + len(chunk)
 
     async def _forget(self, former: str) -> None:
         try:

@@ -6,6 +6,7 @@ it leaves, its partitions are taken over, and asked for again; see also `reloadi
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable
 
 import structlog
@@ -14,9 +15,8 @@ from pipeline.core.errors import BrokerUnavailable, StoreUnavailable
 from pipeline.core.model import AssignmentId
 from pipeline.ports import FactStore, RequestSink
 from pipeline.reader.batch import Partition
-from pipeline.worker.holding import pauses
-
-_AT_ONCE = 500
+from pipeline.stages.request import request_stored
+from pipeline.worker.holding import SPEAKS_EVERY, pauses
 
 _log = structlog.get_logger()
 
@@ -65,25 +65,19 @@ class Asking:
 
     async def _ask(self, partitions: set[int] | None) -> None:
         count = "all" if partitions is None else len(partitions)
+        spoke_at = float("-inf")
         for pause in pauses():
             try:
-                asked = await self._ask_once(partitions)
+                asked = await request_stored(
+                    self._facts,
+                    self._requests,
+                    lambda one: partitions is None or self._partition_of(one) in partitions,
+                )
             except (StoreUnavailable, BrokerUnavailable) as error:
-                _log.warning("evaluations.postponed", error=str(error))
+                if time.monotonic() - spoke_at >= SPEAKS_EVERY:
+                    spoke_at = time.monotonic()
+                    _log.warning("evaluations.postponed", error=str(error))
                 await asyncio.sleep(pause)
             else:
                 _log.info("evaluations.requested", assignments=asked, partitions=count)
                 return
-
-    async def _ask_once(self, partitions: set[int] | None) -> int:
-        asked, chunk = 0, list[AssignmentId]()
-        async for one in self._facts.assignments():
-            if partitions is not None and self._partition_of(one) not in partitions:
-                continue
-            chunk.append(one)
-            if len(chunk) == _AT_ONCE:
-                await self._requests.send(chunk)
-                asked, chunk = asked + len(chunk), []
-        if chunk:
-            await self._requests.send(chunk)
-        return asked + len(chunk)
