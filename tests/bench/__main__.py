@@ -9,6 +9,10 @@ transaction until the worker has started and come to rest, and its CPU is counte
 release until all are handled; the peers count their own from the assignment of the partitions on
 (Faust: after its first 2,000 records). CPU is user and system time of all threads of a process.
 
+Files: the same records as JSON Lines, with facts of which each is another, judged by one process
+of the backtest and by DuckDB in one thread, interpreter and libraries loaded; both must find the
+same. Then a larger file, of which the most memory is taken (`--events`).
+
 Latency: one worker, 1,000 ordinary audit events a second, and every 100 ms a delegated admin's
 assignment to all devices, sent with acks=all; the clock runs from just before the sending until a
 read_committed consumer has the alert.
@@ -26,7 +30,7 @@ from typing import Any, Final
 from pipeline.localstack import Addresses, down, up
 from pipeline.wiring import clock
 
-from . import latency, report
+from . import files, latency, report
 from .measure import machine
 from .records import ordinary_traffic
 from .throughput import Bench, Round
@@ -43,24 +47,40 @@ def main() -> None:
         "machine": machine(),
         "options": {name: value for name, value in vars(asked).items() if value is not None},
     }
+    path = FOLDER / "events.jsonl"
     _show("# Benchmark", (__doc__ or "").splitlines(), report.machine_lines(result["machine"]))
     down(stack, purge=True)
     try:
         addresses = up(stack, _progress)
-        if asked.only != "latency":
+        if asked.only in (None, "files"):
+            result["files"] = _files(path, asked)
+        if asked.only in (None, "throughput"):
             rounds = _throughput(addresses, asked)
             result["throughput"] = report.throughput_json(rounds)
             title = f"## Throughput: {asked.records:,} records, compression {asked.compression}"
             _show(title, report.throughput_lines(rounds))
-        if asked.only != "throughput":
+        if asked.only in (None, "latency"):
             measured = latency.measure(addresses, FOLDER / "logs", asked.alerts)
             result["latency"] = report.latency_json(measured)
             _show("## Latency", report.latency_lines(measured))
     finally:
         down(stack, purge=True)
-    path = FOLDER / "result.json"
-    path.write_text(json.dumps(result, indent=2) + "\n")
-    print(f"\nall of it: {path}")
+        path.unlink(missing_ok=True)
+    kept = FOLDER / "result.json"
+    kept.write_text(json.dumps(result, indent=2) + "\n")
+    print(f"\nall of it: {kept}")
+
+
+def _files(path: Path, asked: argparse.Namespace) -> dict[str, Any]:
+    start = clock()
+    traffic = ordinary_traffic(start)
+    files.write(path, traffic, asked.records, start)
+    rounds = list(files.rounds(path, asked.records, asked.repeats))
+    files.write(path, traffic, asked.events, start)
+    judged = files.judged(path, asked.processes)
+    title = f"## Files: {asked.records:,} records, {asked.events:,} for the memory"
+    _show(title, report.files_lines(rounds, judged))
+    return report.files_json(rounds, judged)
 
 
 def _throughput(addresses: Addresses, asked: argparse.Namespace) -> list[Round]:
@@ -88,7 +108,11 @@ def _asked() -> argparse.Namespace:
     parser.add_argument("--records", type=int, default=300_000, help="on the topic of each round")
     parser.add_argument("--repeats", type=int, default=3, help="rounds of throughput")
     parser.add_argument("--alerts", type=int, default=300, help="whose latency is taken")
-    parser.add_argument("--only", choices=("throughput", "latency"))
+    parser.add_argument(
+        "--events", type=int, default=1_000_000, help="in the file whose memory is taken"
+    )
+    parser.add_argument("--processes", type=int, default=1, help="that judge that file")
+    parser.add_argument("--only", choices=("files", "throughput", "latency"))
     parser.add_argument(
         "--compression", choices=("none", "lz4", "zstd", "snappy", "gzip"), default="none"
     )

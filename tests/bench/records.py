@@ -65,7 +65,7 @@ def hits_among(count: int) -> int:
 
 def ordinary_traffic(start: EventTime) -> Traffic:
     """Draw the records; all that can be asked of them is checked."""
-    chance, tenant = dice("bench"), _tenant()
+    chance, tenant = dice("bench"), bench_tenant()
     plain: list[bytes] = []
     hits: list[bytes] = []
     while len(plain) < _DISTINCT:
@@ -82,7 +82,7 @@ def ordinary_traffic(start: EventTime) -> Traffic:
 
 def mass_assignment(audit_event_id: str, moment: EventTime) -> bytes:
     """Write a delegated admin's assignment of an app to all devices: one alert."""
-    tenant = _tenant()
+    tenant = bench_tenant()
     return audit_record(
         AuditEvent(
             tenant_id=tenant.id,
@@ -109,7 +109,8 @@ def mass_assignment(audit_event_id: str, moment: EventTime) -> bytes:
     )
 
 
-def _tenant() -> Tenant:
+def bench_tenant() -> Tenant:
+    """Make the tenant whose events these are."""
     return make_tenant(dice("bench tenant"), "Bench", _ADMIN, "Remote Helper 1.0")
 
 

@@ -3,9 +3,12 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from .files import BACKTEST as OF_FILES
+from .files import DUCKDB, Judged
 from .latency import STEPS, Measured
 from .measure import Spread, quantile
-from .throughput import BARE, FAUST, WAYS, WORKER, Round
+from .result import Result
+from .throughput import BACKTEST, BARE, FAUST, WAYS, WORKER, Round
 
 _SHARES = (("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("max", 1.0))
 
@@ -51,7 +54,49 @@ def throughput_lines(rounds: Sequence[Round]) -> Iterator[str]:
     yield ""
     yield f"- against plain Faust: {faust:.1f} times less CPU per record (wanted: 15)"
     yield f"- against the bare loop: {bare:.2f} of its CPU efficiency (wanted: 0.5)"
+    backtest = Spread.of(
+        [one.results[BARE].cpu_micros / one.results[BACKTEST].cpu_micros for one in rounds]
+    ).shown(".2f")
+    yield f"- the backtest against the bare loop: {backtest} of its CPU efficiency (wanted: 0.6)"
     yield f"- the worker besides: {start} s of CPU to start, {rest} ms a second at rest"
+
+
+def files_json(rounds: Sequence[Mapping[str, Result]], judged: Judged) -> dict[str, Any]:
+    """Return every result on files, and the memory of the large one."""
+    return {
+        "rounds": [
+            {
+                way: {
+                    "cpu_microseconds_per_record": result.cpu_micros,
+                    "records_per_second": result.per_second,
+                }
+                for way, result in one.items()
+            }
+            for one in rounds
+        ],
+        "records": rounds[0][OF_FILES].records,
+        "alerts": rounds[0][OF_FILES].hits,
+        "memory": {"records": judged.result.records, "peak_mib": judged.peak_mib},
+    }
+
+
+def files_lines(rounds: Sequence[Mapping[str, Result]], judged: Judged) -> Iterator[str]:
+    """Yield the table of files, median and range of all rounds."""
+    yield "| way | CPU per record, µs | records/s of time |"
+    yield "|---|---|---|"
+    for way in (OF_FILES, DUCKDB):
+        cpu = Spread.of([one[way].cpu_micros for one in rounds]).shown(".2f")
+        speed = Spread.of([one[way].per_second for one in rounds]).shown(",.0f")
+        yield f"| {way} | {cpu} | {speed} |"
+    times = Spread.of([one[OF_FILES].per_second / one[DUCKDB].per_second for one in rounds]).shown(
+        ".1f"
+    )
+    yield ""
+    yield f"- the backtest is {times} times as fast; both found the same {rounds[0][OF_FILES].hits}"
+    yield (
+        f"- {judged.result.records:,} records: {judged.result.hits:,} alerts, "
+        f"{judged.peak_mib:,.0f} MiB at most, in {judged.result.seconds:.0f} s"
+    )
 
 
 def latency_json(measured: Measured) -> dict[str, Any]:

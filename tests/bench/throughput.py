@@ -21,8 +21,9 @@ from .topic import HeldBack
 WORKER: Final = "masswatch worker, whole"
 BARE: Final = "confluent-kafka loop, bytes.find"
 BARE_SIEVE: Final = "confluent-kafka loop, our sieve"
+BACKTEST: Final = "masswatch backtest, one process"
 FAUST: Final = "plain Faust agent"
-WAYS: Final = (WORKER, BARE, BARE_SIEVE, FAUST)
+WAYS: Final = (WORKER, BACKTEST, BARE, BARE_SIEVE, FAUST)
 FAUST_RECORDS: Final = 30_000
 
 _SECONDS_AT_MOST: Final = 600.0
@@ -79,6 +80,7 @@ class Bench:
             WORKER: whole,
             BARE: self._peer("peer_bare", audit, self.records, "find"),
             BARE_SIEVE: self._peer("peer_bare", audit, self.records, "sieve"),
+            BACKTEST: self._peer("peer_backtest", audit, self.records),
             FAUST: self._peer("peer_faust", audit, min(self.records, FAUST_RECORDS)),
         }
         return Round(results, start_cpu, rest_share)
