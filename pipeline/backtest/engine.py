@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Iterable
+from itertools import accumulate
 from pathlib import Path
 from typing import Final
 
@@ -17,8 +18,8 @@ from pipeline.slices.shard import Slice
 MEMORY: Final = 1024 * 1024 * 1024
 """Bytes that judging may take, by default, in all processes together."""
 
-_EXPANDS_BY: Final = 8
-"""How much more memory facts take when judged than bytes on the disk: see `tests/bench`."""
+_EXPANDS_BY: Final = 9
+"""Bytes of memory that judging takes for each byte of facts on the disk; measured: 5 to 8.5."""
 
 
 class OutOfMemory(MasswatchError):
@@ -55,7 +56,9 @@ def run(
         with _processes(work, min(processes, len(of.shards))) as workers:
             for part in workers.scan(of.shards, watch):
                 counted.add(part)
-            said, differences = _joined(question, workers.judge(_fitting(folder, memory)))
+            buckets, at_once = _fitting(folder, memory)
+            judging = workers if processes <= at_once else Here(work)
+            said, differences = _joined(question, judging.judge(buckets))
     return Backtest(
         sources=of.sources,
         since=question.since,
@@ -90,17 +93,19 @@ def _joined(
     return said, differences
 
 
-def _fitting(folder: Path, memory: int) -> list[int]:
-    """Return the buckets that hold something, the largest first, if each of them fits.
+def _fitting(folder: Path, memory: int) -> tuple[list[int], int]:
+    """Return the buckets that hold something, the largest first, and how many fit at once.
 
     Raises:
-        OutOfMemory: one does not.
+        OutOfMemory: the largest does not fit.
     """
     sizes = {bucket: spilled_bytes(folder, bucket) for bucket in range(BUCKETS)}
-    needed = max(sizes.values()) * _EXPANDS_BY
-    if needed > memory:
+    largest_first = sorted((bucket for bucket in sizes if sizes[bucket]), key=lambda of: -sizes[of])
+    takes = [_EXPANDS_BY * total for total in accumulate(sizes[of] for of in largest_first)]
+    if takes and takes[0] > memory:
         raise OutOfMemory(
-            f"backtest: some tenants' facts would take {needed >> 20} MiB, allowed are "
+            f"backtest: some tenants' facts would take {takes[0] >> 20} MiB, allowed are "
             f"{memory >> 20}: raise --memory, or ask for single tenants or less time"
         )
-    return sorted((bucket for bucket, size in sizes.items() if size), key=lambda one: -sizes[one])
+    at_once = sum(one <= memory for one in takes)
+    return largest_first, max(at_once, 1) if at_once < len(takes) else BUCKETS
