@@ -83,6 +83,7 @@ class _Facts:
             first, earliest = self._at.get(fact, (position, appended_at))
             self._at[fact] = (min(first, position), _earlier(earliest, appended_at))
         self.joined = Joined(self._at)
+        self._sources: dict[Fact, tuple[str, Position]] = {}
 
     def judged(self, verdict: Verdict) -> Judged:
         """Add where the records lie, and when the last one needed was appended."""
@@ -92,8 +93,15 @@ class _Facts:
             *verdict.behaviors,
             *verdict.graph,
         )
-        sources = tuple((fact_id(fact), self._at[fact][0]) for fact in carried)
+        sources = tuple(self._source(fact) for fact in carried)
         return Judged(verdict, sources, self._known_at(verdict))
+
+    def _source(self, fact: Fact) -> tuple[str, Position]:
+        """Return a fact's id and place, made once: many alerts may carry it."""
+        known = self._sources.get(fact)
+        if known is None:
+            known = self._sources[fact] = (fact_id(fact), self._at[fact][0])
+        return known
 
     def _known_at(self, verdict: Verdict) -> int | None:
         seen = self._first(verdict.variants)

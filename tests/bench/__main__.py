@@ -10,7 +10,7 @@ release until all are handled; the peers count their own from the assignment of 
 (Faust: after its first 2,000 records). CPU is user and system time of all threads of a process.
 
 Files: the same records as JSON Lines, with facts of which each is another, judged by one process
-of the backtest and by DuckDB in one thread, interpreter and libraries loaded; both must find the
+of the backtest and by DuckDB in one thread, interpreter and libraries loaded; all must find the
 same. Then a larger file, of which the most memory is taken (`--events`).
 
 Latency: one worker, 1,000 ordinary audit events a second, and every 100 ms a delegated admin's
@@ -65,7 +65,8 @@ def main() -> None:
             _show("## Latency", report.latency_lines(measured))
     finally:
         down(stack, purge=True)
-        path.unlink(missing_ok=True)
+        for each in FOLDER.glob("events.*"):
+            each.unlink()
     kept = FOLDER / "result.json"
     kept.write_text(json.dumps(result, indent=2) + "\n")
     print(f"\nall of it: {kept}")
