@@ -5,15 +5,22 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
+from pipeline.adapters.alert_codec import without_arrival
 from pipeline.backtest.batch import judge
+from pipeline.backtest.compare import live_differences
+from pipeline.backtest.engine import run
+from pipeline.backtest.judging import Question
+from pipeline.backtest.result import NamedPolicy
+from pipeline.backtest.slicing import slice_of_topics
 from pipeline.core.errors import ConfigError
 from pipeline.core.policy import Policy
 from pipeline.core.verdict import Verdict
 from pipeline.demo.comparison import Comparison, compare, event_of, says
 from pipeline.demo.fleet import Worker, until
 from pipeline.demo.rig import Rig
+from pipeline.report.document import published
 from pipeline.simulate.delivery import Arrival
 from pipeline.simulate.expected import Mode
 from pipeline.simulate.simulation import Plan, Simulation, generate
@@ -49,11 +56,23 @@ class Audience(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """What the run came to; `conserved` has the counters of the worker that lived (law 2)."""
+    """What the run came to.
+
+    `conserved` has the counters of the worker that lived (law 2). `backtested` is how many alerts a
+    backtest of the topics says, `unlike_live` in how many it differs from what stands on the
+    alerts topic (law 5).
+    """
 
     comparison: Comparison
     values: int
     conserved: dict[str, int]
+    backtested: int
+    unlike_live: int
+
+    @property
+    def holds(self) -> bool:
+        """Whether the alerts are those that must come, and those of a backtest."""
+        return self.comparison.holds and not self.unlike_live
 
 
 def play(rig: Rig, audience: Audience, plan: Plan) -> Sums:
@@ -72,11 +91,27 @@ def play(rig: Rig, audience: Audience, plan: Plan) -> Sums:
     simulation = generate(plan)
     _tell(rig, audience, simulation.scenes)
     values = _background(rig, audience, simulation, workers[0])
+    audience.act("A backtest judges the same topics")
+    backtested = _backtest(rig)
+    live = {
+        alert_id: without_arrival(alert.model_dump(mode="json"))
+        for alert_id, alert in rig.alerts().items()
+    }
     return Sums(
         comparison=compare(simulation.expected(Mode.REPAIRED), rig.alerts().values()),
         values=values,
         conserved=_conserved(rig.workers[-1]),
+        backtested=len(backtested),
+        unlike_live=len(live_differences(backtested, live)),
     )
+
+
+def _backtest(rig: Rig) -> dict[str, dict[str, Any]]:
+    """Return what a backtest of the source topics says, as it would be published."""
+    question = Question((NamedPolicy("defaults", Policy()),))
+    read = slice_of_topics(rig.client, Sources().all, question, frozenset())
+    [answer] = run(read, question).answers
+    return {one.verdict.alert_id: published(one) for one in answer.alerts}
 
 
 def _tell(rig: Rig, audience: Audience, scenes: Sequence[Scene]) -> None:

@@ -33,6 +33,7 @@ def test_the_demo_tells_its_story_and_its_sums_hold(tmp_path: Path) -> None:
     late_risk = [line for line in done.stdout.splitlines() if "ines.petrov" in line]
     assert ["rev 1" in late_risk[0], "rev 2" in late_risk[1]] == [True, True]
     assert "killed (SIGKILL)" in done.stdout
+    assert "alerts, equal to live, field for field" in done.stdout
     last = done.stdout.strip().splitlines()[-1]
     assert last.startswith("expected ")
     assert last.endswith("missing 0, wrong 0, unexpected 0")
