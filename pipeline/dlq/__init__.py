@@ -1,0 +1,1 @@
+"""Dead letters: what lies in the DLQs, whether it could be read today, and sent again."""
