@@ -1,10 +1,16 @@
 """The command: `masswatch`, and `python -m pipeline`."""
 
-from pipeline.cli import run
+import signal
+import sys
 
 
 def main() -> None:
     """Run the command line and end with its exit code."""
+    if sys.argv[1:2] == ["worker"]:
+        # Sent to a worker that is still starting, it would end it; the policy is read later.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    from pipeline.cli import run  # noqa: PLC0415 - takes a second, in which signals come
+
     raise SystemExit(run())
 
 

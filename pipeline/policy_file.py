@@ -4,6 +4,7 @@ import contextlib
 import re
 import tomllib
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import combinations
 from pathlib import Path
@@ -147,14 +148,15 @@ def load_policy(path: Path | None) -> Policy:
     if path is None:
         return Policy()
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        content = tomllib.loads(text)
     except OSError as error:
         raise ConfigError(
             f"{path}: {(error.strerror or str(error)).lower()}: check MASSWATCH_POLICY_FILE"
         ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # not TOML, not UTF-8, or beyond all measure
         raise ConfigError(f"{path}: not TOML: {error}") from error
-    return read_policy(content, str(path))
+    return replace(read_policy(content, str(path)), written=text)
 
 
 def read_policy(content: dict[str, object], where: str) -> Policy:

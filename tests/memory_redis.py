@@ -35,8 +35,8 @@ class Server:
             *(one.decode() if isinstance(one, bytes) else one for one in args[:1]), *args[1:]
         )
 
-    def _info(self, _: str) -> dict[str, object]:
-        return {"run_id": f"run-{self.run}"}
+    def _info(self, *_: str) -> dict[str, object]:
+        return {"run_id": f"run-{self.run}", "role": "master", "master_replid": "history"}
 
     def _get(self, key: str) -> bytes | None:
         return self.data.get(key)

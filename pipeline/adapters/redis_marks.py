@@ -22,8 +22,12 @@ from pipeline.adapters.redis_client import where
 from pipeline.adapters.redis_pipelines import Command
 from pipeline.core.errors import MasswatchError, StoreUnavailable
 
-RUN: Final[Command] = ("INFO", "server")
-"""Tells which run of which server answers."""
+RUN: Final[Command] = ("INFO", "server", "replication")
+"""Tells which run of which server answers, and as the primary of which history.
+
+The run alone would not do: a primary that was a replica for a while has what the other had, under
+its own run. Its history (`master_replid`) is another then.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,9 +147,10 @@ class Building:
             Superseded: the namespace was in force and is so no more.
         """
         building, pointer, told = after
-        watch_over(self._client, self._run, building, told)
         if self._is_in_force:
+            # First: who has overtaken us deletes our mark, too.
             watch_pointer(self._client, self._namespace, pointer)
+        watch_over(self._client, self._run, building, told)
 
 
 def fault_of(ready: bytes | None, run: bytes) -> str | None:
@@ -186,18 +191,20 @@ def watch_pointer(client: Redis, namespace: str, pointer: bytes | None) -> None:
 
 
 def run_of(client: Redis, told: Any) -> bytes:
-    """Read which run of the server answered.
+    """Read which run of the server answered, and of which history.
 
     Raises:
-        StoreUnavailable: it does not say.
+        StoreUnavailable: it does not say, or is no primary.
     """
-    run = told.get("run_id")
-    if run is None:
+    run, history = told.get("run_id"), told.get("master_replid")
+    if run is None or history is None:
         raise StoreUnavailable(
-            f"{where(client)}: INFO tells no run_id, so a restart would go unnoticed: "
-            "use Redis or Valkey"
+            f"{where(client)}: INFO tells no run_id or master_replid, so a restart would go "
+            "unnoticed: use Redis 7 or later, or Valkey"
         )
-    return str(run).encode()
+    if told.get("role") != "master":
+        raise StoreUnavailable(f"{where(client)}: is a replica: name the primary")
+    return f"{run}:{history}".encode()
 
 
 def _raise_if_moved(client: Redis, namespace: str, pointer: bytes | None) -> None:

@@ -1,5 +1,6 @@
 """Which namespace of Redis holds the facts in force: read, filled and put there."""
 
+import re
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final, cast
@@ -117,6 +118,39 @@ class Placement:
             if not cursor:
                 return deleted
 
+    async def sweep(self) -> int:
+        """Delete what rebuilds that ended before their end have left; return how many keys.
+
+        Namespaces that are in force, or that somebody alive fills, stay.
+
+        Raises:
+            StoreUnavailable: the server does not answer; what is left is swept the next time.
+        """
+        found = await self._namespaces()
+        deleted = 0
+        for namespace in sorted(found):
+            pointer, alive = await call(
+                self.client, [("GET", self.marks.pointer), ("GET", self.marks.alive(namespace))]
+            )
+            if alive is None and (pointer is None or pointer.decode() != namespace):
+                deleted += await self.forget(namespace)
+        return deleted
+
+    async def _namespaces(self) -> set[str]:
+        """Return every namespace of facts of which a key or a mark is there."""
+        token = re.compile(rf"(?:.*/)?({re.escape(self._base)}\.[0-9a-f]{{12}})(?:/.*)?")
+        found: set[str] = set()
+        for pattern in (f"{self._base}.*", f"{self.marks.pointer.removesuffix('pointer')}*"):
+            cursor = 0
+            while True:
+                scan = ("SCAN", cursor, "MATCH", pattern, "COUNT", NAMES_AT_ONCE)
+                [(cursor, names)] = await call(self.client, [scan])
+                matches = (token.fullmatch(name.decode(errors="replace")) for name in names)
+                found.update(match[1] for match in matches if match is not None)
+                if not cursor:
+                    break
+        return found
+
     def in_force(self, namespace: str) -> InForce:
         """Return the witness that a namespace is in force after each round trip."""
         return InForce(self.client, self.marks, namespace)
@@ -138,7 +172,7 @@ class Site:
         self.run = run
         self._placement = placement
         self._windows = windows
-        self._is_in_force = False
+        self.is_in_force = False
 
     @property
     def facts(self) -> RedisFacts:
@@ -149,7 +183,7 @@ class Site:
             placement.marks,
             self.namespace,
             self.run,
-            is_in_force=self._is_in_force,
+            is_in_force=self.is_in_force,
         )
         return RedisFacts(placement.client, self.namespace, self._windows, watch)
 
@@ -188,7 +222,7 @@ class Site:
             reply = await client.set(pointer, self.namespace, get=True)
         except RedisError as error:
             raise unavailable(client, error) from error
-        self._is_in_force = True
+        self.is_in_force = True
         former = cast("bytes | None", reply)
         # A command that was sent again, because its reply was lost, finds its own work.
         if former is None or former.decode() == self.namespace:
@@ -215,5 +249,5 @@ class Site:
         ready, pointer, told = await call(
             client, [("GET", marks.ready(self.namespace)), ("GET", marks.pointer), RUN]
         )
-        watch_over(client, self.run, ready, told)
         watch_pointer(client, self.namespace, pointer)
+        watch_over(client, self.run, ready, told)

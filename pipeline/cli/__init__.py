@@ -9,6 +9,7 @@ from pipeline.cli import (
     backtest,
     demo,
     dev,
+    dlq,
     policy,
     rebuild,
     replay,
@@ -41,6 +42,7 @@ app.command("backtest")(backtest.backtest)
 app.command("why")(why.why)
 app.command("rebuild")(rebuild.rebuild)
 app.command("replay")(replay.replay)
+app.add_typer(dlq.app, name="dlq")
 app.command("demo")(demo.demo)
 app.add_typer(dev.app, name="dev")
 app.command("settings")(settings.show)

@@ -26,9 +26,17 @@ OutputOption = Annotated[
 ]
 
 
+def visible(text: str) -> str:
+    """Escape what a terminal would obey: whoever names an app must not paint over a verdict."""
+    return "".join(
+        one if one.isprintable() else one.encode("unicode_escape").decode() for one in text
+    )
+
+
 def print_json(value: object) -> None:
-    """Print one JSON document."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    """Print one JSON document, with what a terminal would obey as JSON's escapes."""
+    lines = json.dumps(value, indent=2, ensure_ascii=False).split("\n")
+    sys.stdout.write("\n".join(map(_escaped, lines)) + "\n")
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -37,3 +45,9 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     for row in rows:
         table.add_row(*row)
     Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH).print(table)
+
+
+def _escaped(line: str) -> str:
+    if line.isprintable():
+        return line
+    return "".join(one if one.isprintable() else json.dumps(one)[1:-1] for one in line)

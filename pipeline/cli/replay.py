@@ -1,10 +1,9 @@
 """`masswatch replay`: what lies in topics or files, written into topics again."""
 
 import re
-import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -15,6 +14,7 @@ import typer
 from pipeline.adapters.kafka_feed import KafkaFeed
 from pipeline.adapters.kafka_replay import ReplayProducer
 from pipeline.adapters.kafka_slice import Range, freeze
+from pipeline.cli.interrupting import INTERRUPTED, interruptible
 from pipeline.cli.output import Output, OutputOption
 from pipeline.cli.replay_report import print_plan, print_replayed
 from pipeline.cli.slicing import bounds, watching
@@ -33,8 +33,6 @@ from pipeline.replay.routes import (
 from pipeline.slices.files import PART_BYTES, files_in, shards_of
 from pipeline.slices.shard import Shard
 from topics.catalogue import Topic, catalogue
-
-INTERRUPTED: Final = 130
 
 _TICKS_PER_MS: Final = 10_000
 _UNITS: Final = {
@@ -255,7 +253,7 @@ def _milliseconds(text: str | None) -> int:
 def _run(routes: Sequence[Route], job: _Job, pace: Pace, shift_ms: int, output: Output) -> Replayed:
     producer = ReplayProducer(job.target, min(one.takes_bytes for one in routes))
     by_source = {one.source: one for one in routes}
-    with _interruptible() as stopped, watching("replaying") as watch:
+    with interruptible() as stopped, watching("replaying") as watch:
         manner = Manner(pace, shift_ms, stopped)
         if job.shards:
             source = FileSource(job.shards)
@@ -274,20 +272,3 @@ def _end(replayed: Replayed) -> None:
         raise replayed.ended_by
     if replayed.stopped:
         raise typer.Exit(INTERRUPTED)
-
-
-@contextmanager
-def _interruptible() -> Iterator[Callable[[], bool]]:
-    """Turn the first Ctrl-C into a question that is asked now and then; a second one ends it."""
-    asked = False
-
-    def note(*_: object) -> None:
-        nonlocal asked
-        asked = True
-        signal.signal(signal.SIGINT, former)
-
-    former = signal.signal(signal.SIGINT, note)
-    try:
-        yield lambda: asked
-    finally:
-        signal.signal(signal.SIGINT, former)

@@ -9,6 +9,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.cli.output import visible
 from pipeline.core.event_time import format_event_time
 from pipeline.core.explain import Explanation, Holding, ReasonExplained, Weighed, WeighedEntry
 from pipeline.core.policy import Reason
@@ -76,14 +77,14 @@ class _Page:
     def _record(self, record: RecordSeen) -> None:
         self._title(f"Record {record.position}: {record.became}")
         rows = [
-            (Text(*_TRUTH[one.holds]), Text(one.asks), Text(_visible(one.found), "dim"))
+            (Text(*_TRUTH[one.holds]), Text(one.asks), Text(visible(one.found), "dim"))
             for one in record.conditions
         ]
         self._table(rows, ("holds", "condition", "found"))
 
     def _reason(self, one: ReasonExplained, explanation: Explanation) -> None:
         word, colour = _HOLDING[one.holding]
-        said = _visible(words.found(one))
+        said = visible(words.found(one))
         self._console.print()
         self._console.print(
             Text.assemble((f"Reason {one.reason}: ", "bold"), (word, colour), f", {said}")
@@ -124,8 +125,8 @@ class _Page:
         return (
             Text("counts", "red") if one.counts else Text("does not", "yellow"),
             Text.assemble(
-                _visible(words.says(one.fact)),
-                (f"\n{_visible(barred)}" if barred else "", "yellow"),
+                visible(words.says(one.fact)),
+                (f"\n{visible(barred)}" if barred else "", "yellow"),
                 (f"\n{when}, at {self._why.positions[one.fact]}", "dim"),
             ),
         )
@@ -151,7 +152,7 @@ class _Page:
         self._line(text, style)
 
     def _line(self, text: str, style: str = "") -> None:
-        self._console.print(Text(_visible(text), style))
+        self._console.print(Text(visible(text), style))
 
     def _left_out(self, of: Sequence[object], at_most: int, what: str) -> None:
         if len(of) > at_most:
@@ -172,8 +173,8 @@ def _entry(one: WeighedEntry) -> tuple[Text, ...]:
     return (
         Text("applies", "yellow") if one.takes_from else Text("does not"),
         Text.assemble(
-            _visible(f"allow-list entry {entry.name}: {words.entry(one)}"),
-            (f"\n{_visible(f'owner {entry.owner}, cause {entry.cause}')}, {held}", "dim"),
+            visible(f"allow-list entry {entry.name}: {words.entry(one)}"),
+            (f"\n{visible(f'owner {entry.owner}, cause {entry.cause}')}, {held}", "dim"),
         ),
     )
 
@@ -181,12 +182,5 @@ def _entry(one: WeighedEntry) -> tuple[Text, ...]:
 def _actor_rows(of: ActorRows) -> tuple[Text, ...]:
     return (
         Text("never", "yellow"),
-        Text.assemble(_visible(words.actor_rows(of)), (f", at {of.position}", "dim")),
-    )
-
-
-def _visible(text: str) -> str:
-    """Escape what a terminal would obey: whoever names an app must not paint over a verdict."""
-    return "".join(
-        one if one.isprintable() else one.encode("unicode_escape").decode() for one in text
+        Text.assemble(visible(words.actor_rows(of)), (f", at {of.position}", "dim")),
     )

@@ -78,7 +78,10 @@ class TenantPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Everything that decides, beside the records, what becomes an alert."""
+    """Everything that decides, beside the records, what becomes an alert.
+
+    `written` is the file that it was read from, word for word; None when there was none.
+    """
 
     matching: Matching = Matching.REPAIRED
     windows: Windows = field(default_factory=Windows)
@@ -86,6 +89,7 @@ class Policy:
     tenants: Mapping[str, TenantPolicy] = field(default_factory=lambda: MappingProxyType({}))
     allow_list: tuple[AllowEntry, ...] = ()
     workspaces: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    written: str | None = field(default=None, compare=False, repr=False)
 
     def of(self, tenant_id: str) -> TenantPolicy:
         """Return what holds for one tenant."""

@@ -117,15 +117,20 @@ class Rebuild:
 
     async def _once(self) -> Rebuilt:
         began = time.monotonic()
+        if swept := await self._placement.sweep():
+            _log.info("namespaces.swept", keys=swept)
         standing = await self._placement.look()
         site = await self._placement.begin(uuid.uuid4().hex[:12], self._windows)
         _log.info("rebuild.started", namespace=site.namespace, planned=standing.is_ready)
-        async with _alive(site):
+        async with _alive(site), _cleared_up(self._placement, site):
             filling = _Filling(site, self._history(), self._report)
             if standing.is_ready:
                 await filling.catch_up("read before the switch")
             former = await site.put_in_force()
             held_since = time.monotonic()
+            if former is not None and not standing.is_ready:
+                # Nobody may read it any more, and the memory is needed.
+                await self._forget(former)
             await filling.catch_up("read after the switch")
             asked = await request_stored(site.facts, self._requests)
             await site.finish()
@@ -148,7 +153,7 @@ class Rebuild:
             seconds=round(rebuilt.seconds, 3),
             held_seconds=round(rebuilt.held_seconds, 3),
         )
-        if former is not None:
+        if former is not None and standing.is_ready:
             await self._forget(former)
         return rebuilt
 
@@ -195,6 +200,18 @@ class _Filling:
 
     def _tell(self, step: str, done: int, total: int) -> None:
         self._report(Progress(step, done, total, self.facts))
+
+
+@asynccontextmanager
+async def _cleared_up(placement: Placement, site: Site) -> AsyncIterator[None]:
+    """Delete what was filled in vain, unless workers write there already."""
+    try:
+        yield
+    except BaseException:
+        if not site.is_in_force:
+            with suppress(StoreUnavailable):  # then the next rebuild sweeps it
+                await placement.forget(site.namespace)
+        raise
 
 
 @asynccontextmanager

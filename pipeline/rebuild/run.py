@@ -3,6 +3,8 @@
 import asyncio
 import signal
 
+import structlog
+
 from pipeline.config import Settings
 from pipeline.core.errors import MasswatchError
 from pipeline.rebuild.history import TopicHistory
@@ -10,6 +12,8 @@ from pipeline.rebuild.rebuild import Rebuild, Rebuilt, Report
 from pipeline.sources.decode import Decoder
 from pipeline.sources.sieve import Sieve
 from pipeline.wiring import RebuildParts, rebuild_parts
+
+_log = structlog.get_logger()
 
 
 class Stopped(MasswatchError):
@@ -24,7 +28,10 @@ def run_rebuild(settings: Settings, report: Report, *, if_needed: bool) -> Rebui
         Unreachable: the broker or the store does not answer.
         Superseded: another rebuild has overtaken this one.
     """
-    return asyncio.run(_run(rebuild_parts(settings), report, if_needed=if_needed))
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # meant for the worker that started us
+    parts = rebuild_parts(settings)
+    _log.info("rebuild.policy", policy=parts.policy.digest)
+    return asyncio.run(_run(parts, report, if_needed=if_needed))
 
 
 async def _run(parts: RebuildParts, report: Report, *, if_needed: bool) -> Rebuilt | None:

@@ -7,7 +7,7 @@ whose leases and heartbeats others wait for.
 import asyncio
 import sys
 import time
-from asyncio.subprocess import DEVNULL, Process
+from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Final
@@ -16,6 +16,7 @@ import structlog
 
 from pipeline.adapters.metrics import Metrics
 from pipeline.adapters.redis_placement import Standing
+from pipeline.config import child_environment
 from pipeline.core.errors import StoreUnavailable
 from pipeline.worker.holding import pauses
 
@@ -23,6 +24,8 @@ REBUILD: Final = (sys.executable, "-m", "pipeline", "rebuild", "--if-needed")
 
 _LOOKS_EVERY: Final = 0.5
 _ENDS_WITHIN: Final = 3.0
+HUNG_AFTER: Final = 60.0
+"""Seconds without a sign of life; a rebuild that waits for the broker gives them."""
 
 _log = structlog.get_logger()
 
@@ -34,6 +37,9 @@ class Restoring:
         look: Looks how the store stands.
         is_ours: Whether this worker, of all, is to start rebuilds.
         metrics: Where it shows.
+        policy: That in force, as it is written; None when no file is. A rebuild goes by it: the
+            file may have become another, or a wrong one, since it was read.
+        rebuilt: Told when the facts are complete again.
         command: What rebuilds, and does nothing when nothing is lost.
     """
 
@@ -42,12 +48,17 @@ class Restoring:
         look: Callable[[], Awaitable[Standing]],
         is_ours: Callable[[], bool],
         metrics: Metrics,
+        policy: Callable[[], str | None],
+        rebuilt: Callable[[], None],
         command: Sequence[str] = REBUILD,
     ) -> None:
         self._look = look
         self._is_ours = is_ours
         self._metrics = metrics
+        self._policy = policy
+        self._rebuilt = rebuilt
         self._command = command
+        self._seen_alive_at = float("-inf")
         self._lost_at: float | None = None
         self._process: Process | None = None
         self._pauses: Iterator[float] = pauses()
@@ -65,6 +76,7 @@ class Restoring:
                 self._metrics.store_looked_at(is_ready=False)
             else:
                 self._note(standing)
+                self._end_if_hung(standing)
                 if self._is_due(standing):
                     await self._start()
             await asyncio.sleep(_LOOKS_EVERY)
@@ -96,6 +108,16 @@ class Restoring:
             seconds = round(time.monotonic() - self._lost_at, 3)
             self._lost_at = None
             _log.info("store.rebuilt", seconds=seconds, namespace=standing.namespace)
+            self._rebuilt()
+
+    def _end_if_hung(self, standing: Standing) -> None:
+        """Kill a rebuild of ours that gives no sign of life, so that another can be started."""
+        now = time.monotonic()
+        if self._process is None or standing.is_ready or standing.is_being_rebuilt:
+            self._seen_alive_at = now
+        elif now - self._seen_alive_at > HUNG_AFTER and self._process.returncode is None:
+            _log.warning("rebuild.hung", pid=self._process.pid, seconds=HUNG_AFTER)
+            self._process.kill()
 
     def _is_due(self, standing: Standing) -> bool:
         return (
@@ -108,9 +130,20 @@ class Restoring:
         )
 
     async def _start(self) -> None:
-        self._process = await asyncio.create_subprocess_exec(
-            *self._command, stdin=DEVNULL, stdout=DEVNULL
-        )
+        written = self._policy()
+        if written is None:
+            self._process = await asyncio.create_subprocess_exec(
+                *self._command, stdin=DEVNULL, stdout=DEVNULL
+            )
+        else:
+            self._process = await asyncio.create_subprocess_exec(
+                *self._command,
+                stdin=PIPE,
+                stdout=DEVNULL,
+                env=child_environment({"POLICY_FILE": "/dev/stdin"}),
+            )
+            await _hand_over(self._process, written)
+        self._seen_alive_at = time.monotonic()
         _log.info("rebuild.requested", pid=self._process.pid)
         if self._is_stopping:  # told so while it was started
             await self._end()
@@ -127,3 +160,13 @@ class Restoring:
             _log.warning("rebuild.failed", exit_code=self._process.returncode)
             self._not_before = time.monotonic() + next(self._pauses)
         self._process = None
+
+
+async def _hand_over(process: Process, text: str) -> None:
+    """Write a text to a process, which may have ended already."""
+    stdin = process.stdin
+    if stdin is not None:
+        with suppress(BrokenPipeError, ConnectionResetError):  # how it has ended is seen elsewhere
+            stdin.write(text.encode())
+            await stdin.drain()
+            stdin.close()

@@ -52,6 +52,9 @@ class Worker:
             parts.placement.look,
             lambda: self._logs.of(_REBUILDERS_PARTITION) is not None,
             parts.metrics,
+            policy=lambda: parts.policy.written,
+            # What was judged by the facts of another server meanwhile is judged again.
+            rebuilt=lambda: self._ask_again(everywhere=False),
         )
         self._reloading = Reloading(
             settings.policy_file, parts, ask=self._ask_again, metrics=parts.metrics
@@ -188,7 +191,7 @@ class Worker:
             async with asyncio.timeout(_PROBE_WITHIN):
                 standing = await self._parts.placement.look()
             if standing.fault is not None:
-                faults.append(f"store: facts are being rebuilt: {standing.fault}")
+                faults.append(f"store: facts are not complete: {standing.fault}")
         except StoreUnavailable as error:
             faults.append(str(error))
         except TimeoutError:

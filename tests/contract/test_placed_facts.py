@@ -205,7 +205,7 @@ def test_a_rebuild_whose_server_lost_its_beginning_does_not_make_it_ready(
     else:
         place.restart(site.namespace)
 
-    with pytest.raises(LostMeanwhile, match="was flushed or restarted during a rebuild"):
+    with pytest.raises(LostMeanwhile, match="during a rebuild: start over"):
         place.run(site.facts.add([seen(a_risk())]) if step == "writes" else site.finish())
     assert not place.run(place.placement.look()).is_ready
 

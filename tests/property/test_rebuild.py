@@ -131,7 +131,9 @@ class World:
     def is_ready(self) -> bool:
         data = self.server.data
         namespace = data.get("{base}/pointer", b"").decode()
-        return bool(data.get(f"{{base}}/ready/{namespace}") == f"run-{self.server.run}".encode())
+        return bool(
+            data.get(f"{{base}}/ready/{namespace}") == f"run-{self.server.run}:history".encode()
+        )
 
     def placement(self, actor: Actor) -> Placement:
         client = SteppedRedis(self.server, actor.turn, at_each_command=self._at_each_command)

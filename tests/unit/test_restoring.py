@@ -65,7 +65,14 @@ def run(
 
     async def both() -> str:
         metrics = Metrics("test")
-        restoring = Restoring(store.look, lambda: is_ours, metrics, rebuilds.command)
+        restoring = Restoring(
+            store.look,
+            lambda: is_ours,
+            metrics,
+            policy=lambda: None,
+            rebuilt=lambda: None,
+            command=rebuilds.command,
+        )
         running = asyncio.create_task(restoring.run())
         await act(restoring, metrics)
         running.cancel()
