@@ -20,6 +20,27 @@ _KNOWN: Final = (".jsonl", ".ndjson", _MAY_BE_LINES, _PARQUET)
 _COMPRESSED: Final = (".gz", ".zst", ".zstd")
 
 
+_FORMS: Final[dict[bytes, tuple[str, tuple[str, ...]]]] = {
+    b"\x1f\x8b": ("gzip", (".gz",)),
+    b"\x28\xb5\x2f\xfd": ("zstd", (".zst", ".zstd")),
+    b"PAR1": ("Parquet", (_PARQUET,)),
+    b"BZh": ("bzip2", ()),
+    b"\xfd7zXZ": ("xz", ()),
+    b"PK\x03\x04": ("zip", ()),
+    b"\xff\xfe": ("UTF-16", ()),
+    b"\xfe\xff": ("UTF-16", ()),
+}
+_REMEDIES: Final = {
+    "gzip": "call it .gz",
+    "zstd": "call it .zst",
+    "Parquet": "call it .parquet",
+    "bzip2": "unpack it",
+    "xz": "unpack it",
+    "zip": "unpack it",
+    "UTF-16": "convert it to UTF-8",
+}
+
+
 def files_in(paths: Sequence[Path]) -> list[Path]:
     """Return the files named, and those in the folders named, each once.
 
@@ -33,8 +54,10 @@ def files_in(paths: Sequence[Path]) -> list[Path]:
             if not inside:
                 raise ConfigError(f"{path}: no {', '.join(_KNOWN)} in it: name files or a folder")
             found.update(dict.fromkeys(inside))
-        elif path.exists():
+        elif path.is_file():
             found[path] = None
+        elif path.exists():
+            raise ConfigError(f"{path}: no file, but a pipe or device: write it to a file first")
         else:
             raise ConfigError(f"{path}: no such file: name a file or a folder")
     return list(found)
@@ -48,8 +71,29 @@ def shards_of(files: Sequence[Path], part_bytes: int = PART_BYTES) -> Iterator[S
     """
     cut: Callable[[Path, int], Iterator[Shard]]
     for path in files:
+        _check_form(path)
         cut = row_groups_of if path.suffix.lower() == _PARQUET else lines_of
         yield from cut(path, part_bytes)
+
+
+def _check_form(path: Path) -> None:
+    """See that a file is what its name says: read as another it would look empty.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    suffix = path.suffix.lower()
+    if suffix in _COMPRESSED and Path(path.stem).suffix.lower() == _PARQUET:
+        raise ConfigError(f"{path}: Parquet in an archive: unpack it")
+    try:
+        with path.open("rb") as file:
+            beginning = file.read(64)
+    except OSError as error:
+        said = (error.strerror or str(error)).lower()
+        raise ConfigError(f"{path}: {said}: name a file that can be read") from error
+    for magic, (what, suffixes) in _FORMS.items():
+        if beginning.startswith(magic) and suffix not in suffixes:
+            raise ConfigError(f"{path}: holds {what}: {_REMEDIES[what]}")
 
 
 def _is_known(path: Path) -> bool:

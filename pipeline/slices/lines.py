@@ -65,6 +65,10 @@ class Lines:
                 if cut:
                     yield _Lines(str(self.path), at, data[:cut])
                 if not block:
+                    if self.end is not None and at + len(data) < self.end:
+                        raise ConfigError(
+                            f"{self.path}: became shorter while it was read: read it again"
+                        )
                     return
                 at, rest = at + cut, data[cut:]
                 if len(rest) > _LONGEST_LINE:
@@ -158,7 +162,7 @@ def _begin(file: BinaryIO, first: int) -> int:
     if first == 0:
         return 0
     file.seek(first - 1)
-    return first - 1 + len(file.readline())
+    return first - 1 + len(file.readline(_LONGEST_LINE))
 
 
 def _plain(path: Path) -> BinaryIO:

@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
@@ -97,14 +99,46 @@ def row_groups_of(path: Path, at_most: int) -> Iterator[RowGroups]:
 
 
 def _values(batch: Any) -> list[bytes | None]:
-    if VALUE in batch.schema.names:
-        return [_bytes_of(value) for value in batch.column(VALUE).to_pylist()]
     names = batch.schema.names
+    if len(set(names)) < len(names):
+        raise ValueError("two columns of one name")
+    if VALUE in names and _is_text(batch.column(VALUE).type):
+        return [_bytes_of(value) for value in batch.column(VALUE).to_pylist()]
     columns = [_plain(column) for column in batch.columns]
     return [
-        orjson.dumps(dict(zip(names, row, strict=True)), default=str)
+        orjson.dumps(dict(zip(names, row, strict=True)), default=_as_json)
         for row in zip(*columns, strict=True)
     ]
+
+
+def _is_text(kind: Any) -> bool:
+    types = needed("pyarrow").types
+    if types.is_dictionary(kind):
+        kind = kind.value_type
+    return any(
+        is_it(kind)
+        for is_it in (
+            *(types.is_string, types.is_large_string, types.is_string_view),
+            *(types.is_binary, types.is_large_binary, types.is_binary_view),
+        )
+    )
+
+
+def _as_json(value: object) -> object:
+    """Write what JSON has no word for: bytes, which some writers use for text, and numbers.
+
+    Raises:
+        TypeError: there is no text for it.
+    """
+    match value:
+        case bytes():
+            return value.decode()
+        case Decimal():
+            return str(value)
+        case timedelta():
+            return str(value)
+        case _:
+            raise TypeError(f"no JSON for {type(value).__name__}")
 
 
 def _bytes_of(value: object) -> bytes | None:
@@ -129,6 +163,7 @@ def _opened(path: Path) -> Iterator[Any]:
     try:
         with parquet.ParquetFile(path) as file:
             yield file
-    except (arrow.ArrowException, OSError) as error:
-        said = str(error).splitlines()[0][:200]
+    # A JSON encode error is a TypeError, an undecodable text a ValueError, as Arrow's own are.
+    except (arrow.ArrowException, OSError, ValueError, TypeError, KeyError) as error:
+        said = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise ConfigError(f"{path}: not to be read as Parquet ({said}): make it again") from error

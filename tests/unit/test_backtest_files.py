@@ -1,6 +1,7 @@
 """Files of other forms than JSON Lines, and which files a folder holds."""
 
 import json
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -158,3 +159,74 @@ def test_of_json_files_a_folder_stands_for_those_with_a_value_a_line(tmp_path: P
     (tmp_path / "expected.json").write_text('{\n  "alerts": []\n}\n')
 
     assert files_in([tmp_path]) == [tmp_path / "PT1H.json"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("a.jsonl", b"\x1f\x8b\x08", "holds gzip: call it .gz"),
+        ("a.jsonl", b"\x28\xb5\x2f\xfd", "holds zstd: call it .zst"),
+        ("a.jsonl", b"PAR1", "holds Parquet: call it .parquet"),
+        ("a.jsonl.bz2", b"BZh9", "holds bzip2: unpack it"),
+        ("a.jsonl", '{"a": 1}'.encode("utf-16"), "holds UTF-16: convert it to UTF-8"),
+        ("a.parquet.gz", b"\x1f\x8b\x08", "Parquet in an archive: unpack it"),
+    ],
+)
+def test_a_file_that_is_not_what_its_name_says_is_an_error(
+    tmp_path: Path, name: str, content: bytes, words: str
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+
+    with pytest.raises(ConfigError, match=words):
+        list(shards_of([path]))
+
+
+def test_a_pipe_is_no_file(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+
+    with pytest.raises(ConfigError, match="write it to a file first"):
+        files_in([pipe])
+
+
+def test_a_file_that_becomes_shorter_while_it_is_read_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b"1\n" * 1000)
+    [shard] = shards_of([path])
+
+    os.truncate(path, 100)
+
+    with pytest.raises(ConfigError, match="became shorter"):
+        list(shard.chunks())
+
+
+def test_texts_that_were_written_as_bytes_are_texts(tmp_path: Path) -> None:
+    columns = {
+        "TenantId": [TENANT.encode()],
+        "Timestamp": [b"2026-03-02T09:12:41Z"],
+        "AccountUpn": [DANA.encode()],
+        "Type": [b"User"],
+        "RiskLevel": [b"High"],
+    }
+
+    [value] = values_of(table(tmp_path, columns))
+
+    [record] = Decoder()(value)
+    assert isinstance(record.decoded, Risk)
+
+
+def test_a_column_value_of_numbers_is_one_of_a_table(tmp_path: Path) -> None:
+    [value] = values_of(table(tmp_path, {"value": [1.5], "RiskLevel": ["High"]}))
+
+    assert json.loads(value or b"") == {"value": 1.5, "RiskLevel": "High"}
+
+
+def test_two_columns_of_one_name_and_texts_that_are_none_are_errors(tmp_path: Path) -> None:
+    twice = pa.Table.from_arrays([pa.array(["High"]), pa.array(["Low"])], names=["a", "a"])
+    parquet.write_table(twice, tmp_path / "twice.parquet")
+    broken = table(tmp_path, {"a": pa.array([b"\xff\xfe"], pa.binary())})
+
+    for path in (tmp_path / "twice.parquet", broken):
+        with pytest.raises(ConfigError, match="not to be read as Parquet"):
+            values_of(path)
