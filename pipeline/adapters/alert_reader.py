@@ -15,7 +15,7 @@ from confluent_kafka import (
     TopicPartition,
 )
 
-from pipeline.core.errors import BrokerUnavailable
+from pipeline.core.errors import BrokerUnavailable, MasswatchError
 from topics.alert import Alert
 from topics.catalogue import ALERTS
 
@@ -64,11 +64,12 @@ class AlertReader:
 
         Raises:
             BrokerUnavailable: the broker says so.
+            MasswatchError: a value is no alert.
         """
         values = (
             self._value_of(one) for one in self._consumer.consume(500, within.total_seconds())
         )
-        return [Alert.model_validate_json(value) for value in values if value is not None]
+        return [_alert_of(value) for value in values if value is not None]
 
     def to_the_end(self) -> list[Alert]:
         """Return all that is on the topic now and was not returned yet.
@@ -107,3 +108,14 @@ class AlertReader:
             return None
         value = message.value()
         return value.encode() if isinstance(value, str) else value
+
+
+def _alert_of(value: bytes) -> Alert:
+    """Read an alert, passing over what a later version may have added."""
+    try:
+        return Alert.model_validate_json(value, extra="ignore")
+    except ValueError as error:
+        beginning = value[:60].decode(errors="replace")
+        raise MasswatchError(
+            f"{ALERTS}: no alert: {beginning!r}: find out who else writes to this topic"
+        ) from error

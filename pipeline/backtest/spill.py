@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from pipeline.core.errors import MasswatchError
 from pipeline.core.model import Fact, Position
 
 BUCKETS: Final = 64
@@ -46,14 +47,27 @@ class Spill:
             self.flush()
 
     def flush(self) -> None:
-        """Write what is held."""
+        """Write what is held.
+
+        Raises:
+            MasswatchError: there is no room for it.
+        """
+        try:
+            self._write()
+        except OSError as error:
+            said = (error.strerror or str(error)).lower()
+            raise MasswatchError(
+                f"{self._folder}: {said}: make room for the facts, or set TMPDIR"
+            ) from error
+        self._held.clear()
+        self._count = 0
+
+    def _write(self) -> None:
         for (reading, bucket), sightings in self._held.items():
             place = _place(self._folder, reading, bucket)
             place.mkdir(parents=True, exist_ok=True)
             with (place / self._name).open("ab") as file:
                 pickle.dump(sightings, file, pickle.HIGHEST_PROTOCOL)
-        self._held.clear()
-        self._count = 0
 
 
 def bucket_of(tenant_id: str) -> int:

@@ -1,11 +1,13 @@
 """What commands that judge the past have in common: their options, and what these mean."""
 
 import os
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, Final
 
 import typer
@@ -60,6 +62,7 @@ LateOption = Annotated[
         help="days after its event time at which a record may have been appended: bounds what is "
         "read of topics; without it they are read to their end, and the answer is certain",
         min=0,
+        max=36_500,
     ),
 ]
 ProcessesOption = Annotated[
@@ -129,13 +132,13 @@ def judged(
         BrokerUnavailable: the broker does not answer.
         OutOfMemory: the facts do not fit.
     """
-    wanted = frozenset(one.lower() for one in tenants)
+    wanted = frozenset(one.strip().lower() for one in tenants)
     of = (
         slice_of_files(files, wanted)
         if files
         else _slice_of_topics(question, wanted, late_at_most, processes)
     )
-    with watching("scanning") as watch:
+    with _ended_by_signals(), watching("scanning") as watch:
         return run(of, question, processes=processes, memory=memory_mib << 20, watch=watch)
 
 
@@ -151,6 +154,21 @@ def _slice_of_topics(
         late_at_most=None if late_at_most is None else timedelta(days=late_at_most),
         processes=processes,
     )
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end what is under way as Ctrl-C does: no process, no file stays."""
+
+    def end(number: int, _: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    former = {one: signal.signal(one, end) for one in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
 
 
 @contextmanager

@@ -224,3 +224,24 @@ def _is_gone(group: int) -> bool:
     except ProcessLookupError:
         return True
     return False
+
+
+def test_sigterm_in_the_middle_ends_every_process_and_leaves_no_file(
+    audit: KafkaTopic, tmp_path: Path
+) -> None:
+    hit = assignment("a").value or b""
+    for partition in range(2):
+        audit.put(*(Put(hit, at=MONDAY_MS, partition=partition) for _ in range(40_000)))
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    command = [sys.executable, "-m", "pipeline", "backtest", "--processes", "2"]
+    with subprocess.Popen(
+        command, env=environment, stderr=subprocess.PIPE, start_new_session=True
+    ) as process:
+        until(lambda: any(tmp_path.glob("masswatch-backtest-*/*/*")), "the scan begun", 30)
+
+        process.terminate()
+        process.communicate(timeout=20)
+
+    assert process.returncode == 128 + signal.SIGTERM
+    assert list(tmp_path.iterdir()) == []
+    until(lambda: _is_gone(process.pid), "every process ended", 10)
