@@ -48,6 +48,7 @@ _CONSUMER: Final = {
 
 _TIMED_OUT: Final = KafkaError._TIMED_OUT  # noqa: SLF001 - librdkafka's name of a local error
 _TOO_LARGE: Final = KafkaError.MSG_SIZE_TOO_LARGE
+_NOT_LEADER: Final = KafkaError.NOT_LEADER_FOR_PARTITION
 _PARTITION_EOF: Final = KafkaError._PARTITION_EOF  # noqa: SLF001 - the same
 
 _log = structlog.get_logger()
@@ -219,7 +220,7 @@ def _committed(
     deadline = time.monotonic() + within
     consumer = Consumer({**client, **_CONSUMER})
     try:
-        _, end = consumer.get_watermark_offsets(partition, within, cached=False)
+        end = _end_of(consumer, partition, within, deadline)
         consumer.assign([TopicPartition(partition.topic, partition.partition, OFFSET_BEGINNING)])
         at = 0
         while at < end:
@@ -236,6 +237,19 @@ def _committed(
                     raise KafkaException(error)
     finally:
         consumer.close()
+
+
+def _end_of(consumer: Consumer, partition: TopicPartition, within: float, deadline: float) -> int:
+    """Return the last stable offset; a new topic or a change of leader takes a moment."""
+    while True:
+        try:
+            end: int = consumer.get_watermark_offsets(partition, within, cached=False)[1]
+        except KafkaException as error:
+            if error.args[0].code() != _NOT_LEADER or time.monotonic() > deadline:
+                raise
+            consumer.list_topics(partition.topic, within)  # who leads it now
+        else:
+            return end
 
 
 def _name(partition: TopicPartition) -> str:
