@@ -12,11 +12,12 @@ from typing import BinaryIO, Final
 
 import orjson
 
+from pipeline.adapters.kafka_slice import Spots
 from pipeline.core.errors import ConfigError
 from pipeline.core.model import Position
 from pipeline.extra import needed
 from pipeline.ports import Candidate
-from pipeline.slices.shard import Chunk, Spots
+from pipeline.slices.shard import Chunk
 
 _BLOCK: Final = 256 * 1024
 """Larger ones cost fresh pages from the system each time: 1 of 3 µs for each line of 1.75 kB."""

@@ -1,18 +1,11 @@
 """Shards: what a slice is cut into, so that several processes can scan it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+from pipeline.adapters.kafka_slice import Spots
 from pipeline.ports import Candidate
-
-
-class Spots(Protocol):
-    """Finds decisive words: see `pipeline.sources.sieve.Sieve.spots`."""
-
-    def spots(self, data: bytes) -> Sequence[int]:
-        """Return the end offset of every decisive word in the data, ascending."""
-        ...
 
 
 class Chunk(Protocol):

@@ -196,8 +196,16 @@ def test_a_topic_that_is_not_there_ends_with_3(
     assert prefix + "missing" in capsys.readouterr().err
 
 
-def test_ctrl_c_in_the_middle_ends_every_process_and_leaves_no_file(
-    audit: KafkaTopic, tmp_path: Path
+@pytest.mark.parametrize(
+    ("number", "to_all", "exit_code"),
+    [
+        (signal.SIGINT, True, 130),  # as a terminal does
+        (signal.SIGTERM, False, 128 + signal.SIGTERM),
+        (signal.SIGHUP, False, 128 + signal.SIGHUP),
+    ],
+)
+def test_a_signal_in_the_middle_ends_every_process_and_leaves_no_file(
+    audit: KafkaTopic, tmp_path: Path, number: signal.Signals, to_all: bool, exit_code: int
 ) -> None:
     hit = assignment("a").value or b""
     for partition in range(2):
@@ -209,10 +217,13 @@ def test_ctrl_c_in_the_middle_ends_every_process_and_leaves_no_file(
     ) as process:
         until(lambda: any(tmp_path.glob("masswatch-backtest-*/*/*")), "the scan begun", 30)
 
-        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+        if to_all:
+            os.killpg(process.pid, number)
+        else:
+            process.send_signal(number)
         _, said_last = process.communicate(timeout=20)
 
-    assert process.returncode == 130
+    assert process.returncode == exit_code
     assert b"Traceback" not in said_last
     assert list(tmp_path.iterdir()) == []
     until(lambda: _is_gone(process.pid), "every process ended", 10)
@@ -224,24 +235,3 @@ def _is_gone(group: int) -> bool:
     except ProcessLookupError:
         return True
     return False
-
-
-def test_sigterm_in_the_middle_ends_every_process_and_leaves_no_file(
-    audit: KafkaTopic, tmp_path: Path
-) -> None:
-    hit = assignment("a").value or b""
-    for partition in range(2):
-        audit.put(*(Put(hit, at=MONDAY_MS, partition=partition) for _ in range(40_000)))
-    environment = {**os.environ, "TMPDIR": str(tmp_path)}
-    command = [sys.executable, "-m", "pipeline", "backtest", "--processes", "2"]
-    with subprocess.Popen(
-        command, env=environment, stderr=subprocess.PIPE, start_new_session=True
-    ) as process:
-        until(lambda: any(tmp_path.glob("masswatch-backtest-*/*/*")), "the scan begun", 30)
-
-        process.terminate()
-        process.communicate(timeout=20)
-
-    assert process.returncode == 128 + signal.SIGTERM
-    assert list(tmp_path.iterdir()) == []
-    until(lambda: _is_gone(process.pid), "every process ended", 10)
