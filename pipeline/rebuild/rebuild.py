@@ -180,7 +180,7 @@ class _Filling:
     async def catch_up(self, step: str) -> None:
         """Read what has been appended up to now and was not read before."""
         frozen = await asyncio.to_thread(self._history.freeze)
-        due = beyond(frozen, self._read)
+        due = [one for one in beyond(frozen, self._read) if len(one)]  # each opens a consumer
         done, total = 0, sum(map(len, due))
         for one in due:
             before = self.values
