@@ -1,0 +1,1 @@
+"""Every dependency and setting examined: what is wrong, and what to do."""
