@@ -2,7 +2,7 @@ SHELL := /bin/bash
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench lock schemas clean
+.PHONY: help setup demo test chaos soak check format bench lock schemas clean
 
 help: ## show what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -22,6 +22,13 @@ demo: setup ## see it work: a local Kafka and Redis, two workers, a story, a cra
 
 test: setup ## run every test: unit, property, contract, integration, the quick part of chaos
 	$(BIN)/pytest --cov --cov-report=
+
+chaos: setup ## 1,000 schedules of faults, then each guard taken out: hours; SEEDS="17 18" for these alone
+	PYTHONPATH=tests $(BIN)/python -m chaos $(or $(SEEDS),--count 1000)
+	$(if $(SEEDS),,PYTHONPATH=tests $(BIN)/python -m chaos.guards)
+
+soak: setup ## a worker at full speed for MINUTES=20: memory, lag and counters
+	PYTHONPATH=tests $(BIN)/python -m chaos.soak --minutes $(or $(MINUTES),20)
 
 check: setup ## format, lint, types, layers, schemas
 	$(BIN)/ruff format --check .

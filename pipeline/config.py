@@ -4,18 +4,19 @@ import os
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings.exceptions import SettingsError
 
 from pipeline.core.errors import ConfigError
+from pipeline.security import MASKED, Client, KafkaIdentity, RedisIdentity, Section
 from topics.catalogue import History, Sources
 
 PREFIX: Final = "MASSWATCH_"
-_MASKED: Final = "***"
 
 
 def _names(value: object) -> object:
@@ -44,20 +45,17 @@ def _redis_url(value: object) -> object:
 
 def _without_password(url: str) -> str:
     head, at, tail = url.rpartition("@")
-    return f"{_MASKED}{at}{tail}" if head else url
+    return f"{MASKED}{at}{tail}" if head else url
 
 
 _IN_DAYS: Final = _number_of("days")
 Seconds = Annotated[timedelta, _number_of("seconds"), Field(gt=timedelta())]
+SecondsOrNone = Annotated[timedelta, _number_of("seconds"), Field(ge=timedelta())]
 Days = Annotated[timedelta, _IN_DAYS, Field(ge=timedelta())]
 TopicNames = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names), Field(min_length=1)]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-
-class SourceSettings(_Section):
+class SourceSettings(Section):
     """Topics of each source, separated by commas; a topic may mix tables."""
 
     audit: TopicNames = Field(
@@ -74,7 +72,7 @@ class SourceSettings(_Section):
     )
 
 
-class KafkaSettings(_Section):
+class KafkaSettings(KafkaIdentity):
     """The Kafka cluster that holds every topic."""
 
     bootstrap_servers: str = Field(
@@ -112,44 +110,60 @@ class KafkaSettings(_Section):
         """How far back a backtest can judge."""
         return History(self.history, self.graph_history)
 
-    def client(self) -> dict[str, str]:
-        """Return what every librdkafka client needs to find the cluster."""
-        return {"bootstrap.servers": self.bootstrap_servers}
+    def client(self, bootstrap_servers: str | None = None) -> Client:
+        """Return what every librdkafka client needs to find a cluster, and to be let in.
+
+        Args:
+            bootstrap_servers: Of another cluster, which knows us by the same means.
+        """
+        servers = bootstrap_servers or self.bootstrap_servers
+        return Client({"bootstrap.servers": servers, **self.librdkafka()})
 
 
-class RedisSettings(_Section):
+class RedisSettings(RedisIdentity):
     """The Redis-compatible server that holds the facts."""
 
-    url: Annotated[str, BeforeValidator(_redis_url)] = Field(
-        "redis://127.0.0.1:6379/0",
-        repr=False,
-        description="redis, rediss or unix; with `noeviction`",
+    url: Annotated[SecretStr, BeforeValidator(_redis_url)] = Field(
+        SecretStr("redis://127.0.0.1:6379/0"),
+        description="redis, rediss (TLS) or unix; with `noeviction`",
     )
     namespace: str = Field("mw1", min_length=1, description="prefix of every key")
 
+    def client(self) -> dict[str, Any]:
+        """Return what `pipeline.adapters.redis_client.connect` needs to reach it."""
+        return {"url": self.url.get_secret_value(), "access": self.redis()}
 
-class HttpSettings(_Section):
+
+class HttpSettings(Section):
     """Where health, readiness and metrics are served."""
 
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8080, ge=0, le=65535, description="each worker of a machine needs its own")
 
 
-class WorkerSettings(_Section):
+class WorkerSettings(Section):
     """How patient a worker is."""
 
     lease: Seconds = Field(timedelta(seconds=7), description="seconds; below the session time-out")
     commit_interval: Seconds = Field(timedelta(seconds=1), description="seconds")
     stuck_after: Seconds = Field(
-        timedelta(seconds=30),
+        timedelta(seconds=20),
         description="seconds; a partition that does not advance ends the worker",
     )
     stop_within: Seconds = Field(
         timedelta(seconds=18), description="seconds of SIGTERM, at the latest"
     )
+    delayed_after: Seconds = Field(
+        timedelta(seconds=30),
+        description="seconds; what waits longer for its evaluation is told",
+    )
+    quiet_after: SecondsOrNone = Field(
+        timedelta(hours=1),
+        description="seconds; a source without a record for longer is told; 0: never",
+    )
 
 
-class LogSettings(_Section):
+class LogSettings(Section):
     """What the logs look like."""
 
     level: Literal["debug", "info", "warning", "error"] = Field(
@@ -191,14 +205,24 @@ def load_settings() -> Settings:
     except ValidationError as error:
         faults += [f"{_name_of(fault['loc'])}: {_says(fault['msg'])}" for fault in error.errors()]
         raise ConfigError("\n".join(faults)) from None
-    if settings.worker.lease >= settings.kafka.session_timeout:
-        faults.append(
-            f"{PREFIX}WORKER__LEASE: not below the session time-out: "
-            f"set it under {settings.kafka.session_timeout.total_seconds():g} s"
-        )
+    except SettingsError:  # a whole section at once, which is no setting; it may quote secrets
+        raise ConfigError("\n".join(faults)) from None
+    faults += _contradictions(settings)
     if faults:
         raise ConfigError("\n".join(faults))
     return settings
+
+
+def _contradictions(settings: Settings) -> Iterator[str]:
+    """Yield what is right by itself and does not fit together."""
+    kafka, redis = settings.kafka, settings.redis
+    if settings.worker.lease >= kafka.session_timeout:
+        yield (
+            f"{PREFIX}WORKER__LEASE: not below the session time-out: "
+            f"set it under {kafka.session_timeout.total_seconds():g} s"
+        )
+    yield from kafka.faults(f"{PREFIX}KAFKA__")
+    yield from redis.faults(f"{PREFIX}REDIS__", redis.url.get_secret_value())
 
 
 def is_set(name: str) -> bool:
@@ -217,8 +241,10 @@ def every_setting() -> Iterator[tuple[str, str, str]]:
 
 
 def _settings_of(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, str, str]]:
-    for name, field in model.model_fields.items():
-        if isinstance(field.default, _Section):
+    # Where a server is comes before who we are there, which sections inherit.
+    own = model.__annotations__
+    for name, field in sorted(model.model_fields.items(), key=lambda one: one[0] not in own):
+        if isinstance(field.default, Section):
             yield from _settings_of(type(field.default), f"{prefix}{name.upper()}__")
         else:
             yield f"{prefix}{name.upper()}", _shown(field), field.description or ""
@@ -233,6 +259,8 @@ def _shown(field: FieldInfo) -> str:
         case timedelta():
             unit = timedelta(days=1) if _IN_DAYS in field.metadata else timedelta(seconds=1)
             return f"{default / unit:g}"
+        case SecretStr():  # a default is no secret
+            return default.get_secret_value()
         case _:
             return str(default)
 

@@ -44,12 +44,25 @@ class DeadLetter:
 
 
 @dataclass(frozen=True, slots=True)
+class Latest:
+    """The event time of a tenant's latest fact of each kind of evidence; None: there is none."""
+
+    risk: EventTime | None = None
+    behavior: EventTime | None = None
+    graph: EventTime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Dossier:
-    """What the store knows of one assignment: its variants and whatever may be its evidence."""
+    """What the store knows of one assignment: its variants and whatever may be its evidence.
+
+    `latest` is of its whole tenant, whomever the facts are about.
+    """
 
     id: AssignmentId
     variants: tuple[Seen[Assignment], ...]
     evidence: tuple[Seen[Evidence], ...]
+    latest: Latest = Latest()
 
 
 class FactStore(Protocol):
@@ -78,7 +91,8 @@ class FactStore(Protocol):
         """Return, in the order asked, all variants and all facts that share a key with one.
 
         An unknown assignment has a dossier without variants. Evidence may be too much (other
-        times, other spellings), never too little; no fact stands twice.
+        times, other spellings), never too little; no fact stands twice. `latest` may be too
+        early for a moment, while facts are added.
         """
         ...
 
@@ -123,6 +137,36 @@ class Status(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Reach:
+    """How far a source has been read, by whichever workers; None: not known.
+
+    Attributes:
+        last_record_at: When a record of it was last read, of whichever tenant and content.
+        read_to: Whatever had been appended to its topics before this time has been read.
+    """
+
+    last_record_at: EventTime | None = None
+    read_to: EventTime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reaches:
+    """How far each source of evidence has been read."""
+
+    identity_info: Reach = Reach()
+    behavior_entities: Reach = Reach()
+    graph_activity: Reach = Reach()
+
+
+@dataclass(frozen=True, slots=True)
+class Freshness:
+    """How fresh the evidence was that a revision could go by: it depends on arrival alone."""
+
+    reaches: Reaches = Reaches()
+    latest: Latest = Latest()
+
+
+@dataclass(frozen=True, slots=True)
 class Revision:
     """One version of an alert, as it is published.
 
@@ -136,6 +180,7 @@ class Revision:
     detected_at: EventTime
     sources: tuple[tuple[str, Position], ...]
     policy_digest: str
+    freshness: Freshness = Freshness()
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from pipeline.adapters.redis_facts import TOLERATED_LAG
 from pipeline.adapters.redis_placement import Placement
 from pipeline.config import Settings
 from pipeline.core.errors import ConfigError
-from pipeline.core.event_time import EventTime, event_time_of, ticks
+from pipeline.core.event_time import EventTime, event_time_of
 from pipeline.core.model import AssignmentId
 from pipeline.core.policy import Policy
 from pipeline.policy_file import load_policy
@@ -36,8 +36,6 @@ from topics.catalogue import ALERTS, EVALUATIONS, Sources, dlq_of
 
 _STOP_SHARE: Final = 2 / 3
 """What of the time for a stop the readers may take; the rest is for what stops after them."""
-
-_TICKS_A_MILLISECOND: Final = 10_000
 
 
 def clock() -> EventTime:
@@ -102,13 +100,14 @@ def worker_parts(settings: Settings) -> Parts:
 
     Raises:
         ConfigError: the policy is wrong, or topics do not exist or do not fit.
+        BrokerRefuses: a broker does not let us in, or hides topics from us.
         BrokerUnavailable: no broker answers.
     """
     policy = load_policy(settings.policy_file)
     kafka = settings.kafka
     client = kafka.client()
-    partitions = _check_topics(kafka.sources, partition_counts(client))
-    placement = Placement(connect(settings.redis.url), settings.redis.namespace)
+    partitions = _check_topics(kafka.sources, partition_counts(client, _needed(kafka.sources)))
+    placement = _placement(settings)
     facts = PlacedFacts(placement, policy.windows)
     deliveries = Deliveries(client)
     requests, letters = KafkaRequests(deliveries, partitions), KafkaDeadLetters(deliveries)
@@ -131,7 +130,7 @@ def worker_parts(settings: Settings) -> Parts:
         metrics=metrics,
         sources=tuple(
             SourceReading(agent, topics, _reading(settings, agent), Sieve(policy.matching))
-            for agent, topics in _topics_of_agents(kafka.sources).items()
+            for agent, topics in topics_of_agents(kafka.sources).items()
         ),
         evaluations=_reading(settings, "evaluations"),
         deliveries=deliveries,
@@ -152,10 +151,10 @@ class RebuildParts:
     topics: tuple[str, ...]
     client: Mapping[str, str]
 
-    def since_ms(self) -> int:
+    def since_ms(self, now_ms: int) -> int:
         """Return the record time from which on a fact still counts: it expires as in Redis."""
         kept_for = self.policy.windows.retention + TOLERATED_LAG
-        return (clock() - ticks(kept_for)) // _TICKS_A_MILLISECOND
+        return now_ms - kept_for // timedelta(milliseconds=1)
 
     async def close(self) -> None:
         """Give back what the parts hold open."""
@@ -168,15 +167,16 @@ def rebuild_parts(settings: Settings) -> RebuildParts:
 
     Raises:
         ConfigError: the policy is wrong, or topics do not exist or do not fit.
+        BrokerRefuses: a broker does not let us in, or hides topics from us.
         BrokerUnavailable: no broker answers.
     """
     kafka = settings.kafka
     client = kafka.client()
-    partitions = _check_topics(kafka.sources, partition_counts(client))
+    partitions = _check_topics(kafka.sources, partition_counts(client, _needed(kafka.sources)))
     deliveries = Deliveries(client)
     return RebuildParts(
         policy=load_policy(settings.policy_file),
-        placement=Placement(connect(settings.redis.url), settings.redis.namespace),
+        placement=_placement(settings),
         requests=KafkaRequests(deliveries, partitions),
         deliveries=deliveries,
         topics=kafka.sources.all,
@@ -190,8 +190,11 @@ def fact_store(settings: Settings, policy: Policy) -> FactStore:
     Raises:
         ConfigError: the url or the namespace cannot be read.
     """
-    placement = Placement(connect(settings.redis.url), settings.redis.namespace)
-    return PlacedFacts(placement, policy.windows)
+    return PlacedFacts(_placement(settings), policy.windows)
+
+
+def _placement(settings: Settings) -> Placement:
+    return Placement(connect(**settings.redis.client()), settings.redis.namespace)
 
 
 def _decoder(policy: Policy) -> Decoder:
@@ -207,11 +210,9 @@ def _version() -> str:
 
 def _check_topics(sources: Sources, counts: Mapping[str, int]) -> int:
     """Return the partitions of the evaluations topic, if every topic is there and fits."""
-    read = (*sources.all, EVALUATIONS)
-    needed: Sequence[str] = (*read, *(dlq_of(name) for name in read), ALERTS)
     faults = [
         f"topic {name}: does not exist: run masswatch topics apply"
-        for name in needed
+        for name in _needed(sources)
         if name not in counts
     ]
     evaluations, alerts = counts.get(EVALUATIONS, 0), counts.get(ALERTS, 0)
@@ -225,7 +226,12 @@ def _check_topics(sources: Sources, counts: Mapping[str, int]) -> int:
     return evaluations
 
 
-def _topics_of_agents(sources: Sources) -> dict[str, tuple[str, ...]]:
+def _needed(sources: Sources) -> Sequence[str]:
+    read = (*sources.all, EVALUATIONS)
+    return (*read, *(dlq_of(name) for name in read), ALERTS)
+
+
+def topics_of_agents(sources: Sources) -> dict[str, tuple[str, ...]]:
     """Give every topic to one agent, the first that names it: records say themselves what they are.
 
     Two agents on one topic would handle each of its records twice.
@@ -246,13 +252,18 @@ def _topics_of_agents(sources: Sources) -> dict[str, tuple[str, ...]]:
 
 
 def _reading(settings: Settings, agent: str) -> ReaderSettings:
+    """Say how an agent reads: signs of life come thrice within the session and the lease."""
     kafka, worker = settings.kafka, settings.worker
     return ReaderSettings(
         bootstrap_servers=kafka.bootstrap_servers,
         group_id=f"{kafka.application_id}.{agent}",
         session_timeout=kafka.session_timeout,
+        heartbeat_interval=min(timedelta(seconds=3), kafka.session_timeout / 3),
         lease=worker.lease,
+        renew_interval=min(timedelta(seconds=2.5), worker.lease / 3),
+        commit_timeout=min(timedelta(seconds=5), kafka.session_timeout / 2),
         commit_interval=worker.commit_interval,
         stop_timeout=min(timedelta(seconds=12), worker.stop_within * _STOP_SHARE),
         fetch_max_bytes=kafka.fetch_max_bytes,
+        client=kafka.aiokafka(),
     )

@@ -31,7 +31,7 @@ def dead_letters(client: Mapping[str, str], topics: Sequence[str]) -> list[Lette
         found: list[Letter] = []
         open_ends = len(places)
         while open_ends:
-            for message in consumer.consume(500, 1):
+            for message in consumer.consume(500, 0.1):
                 error = message.error()
                 if error is None:
                     found.append(_letter(message))

@@ -36,7 +36,12 @@ class Server:
         )
 
     def _info(self, *_: str) -> dict[str, object]:
-        return {"run_id": f"run-{self.run}", "role": "master", "master_replid": "history"}
+        return {
+            "run_id": f"run-{self.run}",
+            "role": "master",
+            "master_replid": "history",
+            "server_time_usec": 0,
+        }
 
     def _get(self, key: str) -> bytes | None:
         return self.data.get(key)
@@ -153,7 +158,7 @@ class SteppedPipeline:
     ) -> None:
         """Do nothing."""
 
-    def execute_command(self, *command: Any) -> None:
+    def execute_command(self, *command: Any, get: bool = False) -> None:
         self._commands.append(command)
 
     async def execute(self, raise_on_error: bool) -> list[Any]:

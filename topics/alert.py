@@ -1,6 +1,6 @@
 """The alert as `masswatch.alerts.v1` carries it: what an analyst or a program downstream reads."""
 
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -9,7 +9,9 @@ EventTimeText = str
 
 
 class _Published(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, json_schema_serialization_defaults_required=True
+    )
 
 
 class Detection(_Published):
@@ -115,6 +117,42 @@ class Source(_Published):
     index: int | None = Field(description="place in an envelope's records; null: the value is it")
 
 
+class SourceFreshness(_Published):
+    """How far one source of evidence was known; null: not known.
+
+    No time here is proof that evidence is missing or complete: a record may be written into its
+    topic hours after its event time. They say where to be careful when nothing was found.
+    """
+
+    read_to: EventTimeText | None = Field(
+        description="what was appended to the source's topics before this time, of any tenant, "
+        "had been read: long before detected_at, the pipeline is behind",
+    )
+    last_record_at: EventTimeText | None = Field(
+        description="when a record of the source was last read, of any tenant and content: long "
+        "before detected_at, the source is quiet",
+    )
+    latest_fact_time: EventTimeText | None = Field(
+        description="event time of this tenant's latest row that could be evidence, whoever it is "
+        "about: the tenant was heard at least until then; rows that never count, such as users "
+        "without risk, are not seen by tenant, so that an old one, or null, may be a quiet tenant",
+    )
+
+
+class Freshness(_Published):
+    """How far the sources of evidence were known when the revision was made."""
+
+    identity_info: SourceFreshness
+    behavior_entities: SourceFreshness
+    graph_activity: SourceFreshness
+
+    @classmethod
+    def unknown(cls) -> Self:
+        """Return what alerts say that were written before they said this."""
+        nothing = SourceFreshness(read_to=None, last_record_at=None, latest_fact_time=None)
+        return cls(identity_info=nothing, behavior_entities=nothing, graph_activity=nothing)
+
+
 class Alert(_Published):
     """One revision of an alert. The last one under an `alert_id` holds."""
 
@@ -136,4 +174,9 @@ class Alert(_Published):
     ip_addresses: tuple[str, ...]
     recommended_actions: tuple[str, ...]
     sources: tuple[Source, ...]
+    freshness: Freshness = Field(
+        default_factory=Freshness.unknown,
+        description="of the sources of evidence, when this revision was made; a source that has "
+        "gone on since makes no new revision",
+    )
     digest: str = Field(description="hash of what the alert says, without what depends on arrival")

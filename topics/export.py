@@ -12,7 +12,7 @@ FOLDER: Final = Path(__file__).parent / "schemas"
 
 def schemas() -> dict[str, str]:
     """Return the text of each schema file by its name."""
-    schema = Alert.model_json_schema()
+    schema = Alert.model_json_schema(mode="serialization")  # a default is written, too
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     return {f"{ALERTS}.schema.json": json.dumps(schema, indent=2, sort_keys=True) + "\n"}
 

@@ -23,13 +23,13 @@ from pipeline.core.verdict import (
     Verdict,
     fact_id,
 )
-from pipeline.ports import Headers, Published, Revision, Status
+from pipeline.ports import Freshness, Headers, Published, Reach, Revision, Status
 from topics import alert as wire
 
 CE_TYPE: Final = "masswatch.alert.v1"
 CE_SOURCE: Final = "masswatch"
 
-ARRIVAL_FIELDS: Final = ("revision", "detected_at", "sources")
+ARRIVAL_FIELDS: Final = ("revision", "detected_at", "sources", "freshness")
 """What an alert says that depends on when and where its records arrived (`design.md`, law 5)."""
 
 
@@ -111,6 +111,7 @@ def to_alert(revision: Revision) -> wire.Alert:
         ip_addresses=verdict.ip_addresses,
         recommended_actions=verdict.recommended_actions,
         sources=tuple(_sources(verdict, dict(revision.sources))),
+        freshness=_freshness(revision.freshness),
         digest=verdict.digest,
     )
 
@@ -230,6 +231,27 @@ def _sources(verdict: Verdict, positions: Mapping[str, Position]) -> Iterator[wi
             offset=position.offset,
             index=position.index,
         )
+
+
+def _freshness(of: Freshness) -> wire.Freshness:
+    reaches, latest = of.reaches, of.latest
+    return wire.Freshness(
+        identity_info=_source_freshness(reaches.identity_info, latest.risk),
+        behavior_entities=_source_freshness(reaches.behavior_entities, latest.behavior),
+        graph_activity=_source_freshness(reaches.graph_activity, latest.graph),
+    )
+
+
+def _source_freshness(reach: Reach, latest: EventTime | None) -> wire.SourceFreshness:
+    return wire.SourceFreshness(
+        read_to=_text(reach.read_to),
+        last_record_at=_text(reach.last_record_at),
+        latest_fact_time=_text(latest),
+    )
+
+
+def _text(event_time: EventTime | None) -> str | None:
+    return None if event_time is None else format_event_time(event_time)
 
 
 def _evidence_of(alert: wire.Alert) -> Iterator[Seen[Evidence]]:

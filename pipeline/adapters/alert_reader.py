@@ -1,6 +1,5 @@
 """Reads the alerts topic as a consumer downstream does: committed records only, without a group."""
 
-import time
 from collections.abc import Mapping
 from datetime import timedelta
 from types import TracebackType
@@ -15,6 +14,8 @@ from confluent_kafka import (
     TopicPartition,
 )
 
+from pipeline.adapters.kafka_leaders import from_the_leader
+from pipeline.adapters.kafka_refusals import NEVER_JOINED, Complaints, metadata_of, refusal
 from pipeline.core.errors import BrokerUnavailable, MasswatchError
 from topics.alert import Alert
 from topics.catalogue import ALERTS
@@ -26,9 +27,12 @@ class AlertReader:
     """Every revision on the alerts topic, in the order of each partition, from the beginning."""
 
     def __init__(self, client: Mapping[str, str], topic: str = ALERTS) -> None:
+        heard = Complaints()
         self._consumer = Consumer(
             {
+                "log_level": "0",  # what matters comes back as an error
                 **client,
+                "error_cb": heard,
                 "group.id": "masswatch-alert-reader",  # librdkafka wants one; it is never joined
                 "enable.auto.commit": "false",
                 "isolation.level": "read_committed",
@@ -36,14 +40,19 @@ class AlertReader:
                 "fetch.wait.max.ms": "50",
             }
         )
+        where = client.get("bootstrap.servers", "kafka")
         try:
-            partitions = (
-                self._consumer.list_topics(topic, timeout=_TIMEOUT).topics[topic].partitions
-            )
+            told = metadata_of(self._consumer, heard, where, within=_TIMEOUT, topic=topic)
         except KafkaException as error:
             raise BrokerUnavailable(
-                f"{topic}: {error.args[0].str()}: is the broker there"
+                f"{topic}: {heard.reason(error.args[0])}: is the broker there"
             ) from error
+        found = told.topics[topic]
+        if found.error is not None and (
+            refused := refusal(f"topic {topic}", found.error, "Describe")
+        ):
+            raise refused
+        partitions = found.partitions
         self._partitions = [TopicPartition(topic, one, OFFSET_BEGINNING) for one in partitions]
         self._seen_to: dict[int, int] = {}
         self._consumer.assign(self._partitions)
@@ -84,24 +93,28 @@ class AlertReader:
         return found
 
     def _end_of(self, partition: TopicPartition) -> int:
-        deadline = time.monotonic() + _TIMEOUT
-        while True:
-            try:
-                end: int = self._consumer.get_watermark_offsets(partition, timeout=_TIMEOUT)[1]
-            except KafkaException as error:
-                if time.monotonic() > deadline:
-                    raise BrokerUnavailable(
-                        f"{partition.topic}[{partition.partition}]: {error.args[0].str()}: "
-                        "is the broker there"
-                    ) from error
-                self._consumer.list_topics(partition.topic, timeout=_TIMEOUT)  # a new leader
-            else:
-                return end
+        try:
+            _, end = from_the_leader(
+                lambda: self._consumer.get_watermark_offsets(partition, timeout=_TIMEOUT),
+                self._consumer,
+                partition.topic,
+                within=_TIMEOUT,
+            )
+        except KafkaException as error:
+            raise BrokerUnavailable(
+                f"{partition.topic}[{partition.partition}]: {error.args[0].str()}: "
+                "is the broker there"
+            ) from error
+        return end
 
     def _value_of(self, message: Message) -> bytes | None:
         error, partition, offset = message.error(), message.partition(), message.offset()
         if error is not None:
+            if error.code() == NEVER_JOINED:
+                return None
             if error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001  # librdkafka's own code
+                if (refused := refusal(f"topic {message.topic()}", error, "Read")) is not None:
+                    raise refused
                 raise BrokerUnavailable(f"alerts: {error.str()}: is the broker there")
             if partition is not None and offset is not None:
                 self._seen_to[partition] = offset

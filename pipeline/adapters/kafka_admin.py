@@ -19,6 +19,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its stubs d
     ResourceType,
 )
 
+from pipeline.adapters.kafka_refusals import Complaints, metadata_of, refusal
 from pipeline.adapters.topic_differences import TWINS, Difference, Twins, What, differences
 from pipeline.core.errors import BrokerUnavailable, MasswatchError
 from topics.catalogue import Topic
@@ -78,6 +79,7 @@ def compare(
         within: Seconds for each question to the brokers.
 
     Raises:
+        BrokerRefuses: our user is not let in, or may not look.
         BrokerUnavailable: no answer in time.
     """
     return _Cluster(client, within).differences(topics, twins)
@@ -99,6 +101,7 @@ def apply(
 
     Raises:
         BrokerUnavailable: no answer in time; applying again goes on where this ended.
+        BrokerRefuses: our user is not let in, or may not do this.
         MasswatchError: a broker refused a change.
     """
     cluster = _Cluster(client, within)
@@ -123,7 +126,9 @@ class _Cluster:
     def __init__(self, client: Mapping[str, str], within: float) -> None:
         self._where = client.get("bootstrap.servers", "kafka")
         self._within = within
-        self._admin = AdminClient({**_QUIET, **client})
+        self._heard = Complaints()
+        told: dict[str, Any] = {**_QUIET, **client, "error_cb": self._heard}
+        self._admin = AdminClient(told)
 
     def differences(self, topics: Sequence[Topic], twins: Twins) -> list[Difference]:
         counts = self._partition_counts()
@@ -161,7 +166,7 @@ class _Cluster:
             futures = self._admin.create_topics(wanted, request_timeout=self._within)
         for name, future in futures.items():
             # Created by another `apply` meanwhile: then what differs is seen when we look again.
-            self._result(name, future, unless=KafkaError.TOPIC_ALREADY_EXISTS)
+            self._result(name, future, "Create", unless=KafkaError.TOPIC_ALREADY_EXISTS)
 
     def raise_partitions(self, counts: Mapping[str, int]) -> None:
         if not counts:
@@ -170,7 +175,7 @@ class _Cluster:
         with self._said():
             futures = self._admin.create_partitions(wanted, request_timeout=self._within)
         for name, future in futures.items():
-            self._result(name, future)
+            self._result(name, future, "Alter")
 
     def set(self, configs: Mapping[str, Mapping[str, str]]) -> None:
         if not configs:
@@ -189,11 +194,11 @@ class _Cluster:
         with self._said():
             futures = self._admin.incremental_alter_configs(wanted, request_timeout=self._within)
         for resource, future in futures.items():
-            self._result(resource.name, future)
+            self._result(resource.name, future, "AlterConfigs")
 
     def _partition_counts(self) -> dict[str, int]:
         with self._said():
-            metadata = self._admin.list_topics(timeout=self._within)
+            metadata = metadata_of(self._admin, self._heard, self._where, within=self._within)
         return {
             name: len(topic.partitions)
             for name, topic in metadata.topics.items()
@@ -208,13 +213,16 @@ class _Cluster:
             futures = self._admin.describe_configs(resources, request_timeout=self._within)
         return {
             resource.name: {
-                key: entry.value for key, entry in self._result(resource.name, future).items()
+                key: entry.value
+                for key, entry in self._result(resource.name, future, "DescribeConfigs").items()
             }
             for resource, future in futures.items()
         }
 
-    def _result(self, name: str, future: "Future[Any]", unless: int | None = None) -> Any:
-        with self._said(name):
+    def _result(
+        self, name: str, future: "Future[Any]", operation: str, unless: int | None = None
+    ) -> Any:
+        with self._said(name, operation):
             try:
                 return future.result(self._within + 5)
             except KafkaException as error:
@@ -223,7 +231,7 @@ class _Cluster:
                 raise
 
     @contextmanager
-    def _said(self, topic: str = "") -> Iterator[None]:
+    def _said(self, topic: str = "", operation: str = "") -> Iterator[None]:
         """Turn what librdkafka raises into what we raise."""
         try:
             yield
@@ -234,6 +242,8 @@ class _Cluster:
             if reason.code() in _AWAY:
                 raise self._away(f"no answer ({reason.name()})") from error
             where = f"{self._where}: {topic}" if topic else self._where
+            if (refused := refusal(where, reason, operation)) is not None:
+                raise refused from error
             raise MasswatchError(
                 f"{where}: refused by the broker: {reason.str().rstrip('.')}"
             ) from error

@@ -19,11 +19,13 @@ from confluent_kafka import (
 )
 
 from pipeline.adapters.alert_codec import Encoded, decode, encode
-from pipeline.core.errors import BrokerUnavailable, ConfigError, LostOwnership
+from pipeline.adapters.kafka_leaders import from_the_leader
+from pipeline.adapters.kafka_refusals import NEVER_JOINED, refusal
+from pipeline.core.errors import BrokerRefuses, BrokerUnavailable, ConfigError, LostOwnership
 from pipeline.ports import Published, Revision
 from topics.catalogue import ALERT_MAX_BYTES, ALERTS
 
-_TRANSACTION_SECONDS: Final = 10
+TRANSACTION_SECONDS: Final = 10
 _COMMIT_SECONDS: Final = 12.0
 _SLICE_SECONDS: Final = 0.02
 _PRODUCER: Final = {
@@ -32,7 +34,7 @@ _PRODUCER: Final = {
     "linger.ms": "1",
     "compression.type": "zstd",  # as the topic, so that brokers need not compress again
     "message.max.bytes": str(ALERT_MAX_BYTES),
-    "transaction.timeout.ms": str(_TRANSACTION_SECONDS * 1000),
+    "transaction.timeout.ms": str(TRANSACTION_SECONDS * 1000),
     "log_level": "0",  # what matters comes back as an error
 }
 _CONSUMER: Final = {
@@ -48,7 +50,6 @@ _CONSUMER: Final = {
 
 _TIMED_OUT: Final = KafkaError._TIMED_OUT  # noqa: SLF001 - librdkafka's name of a local error
 _TOO_LARGE: Final = KafkaError.MSG_SIZE_TOO_LARGE
-_NOT_LEADER: Final = KafkaError.NOT_LEADER_FOR_PARTITION
 _PARTITION_EOF: Final = KafkaError._PARTITION_EOF  # noqa: SLF001 - the same
 
 _log = structlog.get_logger()
@@ -95,6 +96,7 @@ class KafkaAlerts:
             within: Seconds that fencing and reading may take, each.
 
         Raises:
+            BrokerRefuses: our user may not write or read there.
             BrokerUnavailable: the partition could not be fenced or read; try again.
         """
         ours = TopicPartition(topic, partition)
@@ -105,6 +107,8 @@ class KafkaAlerts:
             )
         except KafkaException as error:
             executor.shutdown(wait=False)
+            if refused := _refusal(error.args[0], f"{application}-{partition}", topic):
+                raise refused from error
             raise BrokerUnavailable(
                 f"{_name(ours)}: not taken over: {error.args[0].str()}: see whether it is up"
             ) from error
@@ -133,12 +137,16 @@ class KafkaAlerts:
             await transaction
         except (KafkaException, BufferError) as error:
             self._drop(producer)
-            if isinstance(error, KafkaException) and error.args[0].code() == _TOO_LARGE:
+            is_kafkas = isinstance(error, KafkaException)
+            if is_kafkas and error.args[0].code() == _TOO_LARGE:
                 raise ConfigError(
                     f"{self._name}: an alert does not fit: raise the topic's max.message.bytes to "
                     f"{ALERT_MAX_BYTES} (masswatch topics apply)"
                 ) from error
-            raise LostOwnership(f"{self._name}: {error}: take it over again") from error
+            refused = refusal(self._name, error.args[0], "Write") if is_kafkas else None
+            raise LostOwnership(
+                str(refused or f"{self._name}: {error}: take it over again")
+            ) from error
         except BaseException:
             self._drop(producer)
             raise
@@ -168,6 +176,12 @@ class KafkaAlerts:
         """Let the executor's thread end the producer, as that may wait for the broker."""
         self._executor.submit(producer.purge)
         self._executor.shutdown(wait=False)
+
+
+def _refusal(error: KafkaError, transactional_id: str, topic: str) -> BrokerRefuses | None:
+    if error.code() == KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED:
+        return refusal(f"transactional id {transactional_id}", error, "Write")
+    return refusal(f"topic {topic}", error, "Read")
 
 
 def _encoded(revisions: Sequence[Revision]) -> list[Encoded]:
@@ -220,7 +234,12 @@ def _committed(
     deadline = time.monotonic() + within
     consumer = Consumer({**client, **_CONSUMER})
     try:
-        end = _end_of(consumer, partition, within, deadline)
+        _, end = from_the_leader(
+            lambda: consumer.get_watermark_offsets(partition, within, cached=False),
+            consumer,
+            partition.topic,
+            within=within,
+        )
         consumer.assign([TopicPartition(partition.topic, partition.partition, OFFSET_BEGINNING)])
         at = 0
         while at < end:
@@ -233,23 +252,10 @@ def _committed(
                     at = offset + 1
                 elif error.code() == _PARTITION_EOF:
                     at = offset
-                else:
+                elif error.code() != NEVER_JOINED:
                     raise KafkaException(error)
     finally:
         consumer.close()
-
-
-def _end_of(consumer: Consumer, partition: TopicPartition, within: float, deadline: float) -> int:
-    """Return the last stable offset; a new topic or a change of leader takes a moment."""
-    while True:
-        try:
-            end: int = consumer.get_watermark_offsets(partition, within, cached=False)[1]
-        except KafkaException as error:
-            if error.args[0].code() != _NOT_LEADER or time.monotonic() > deadline:
-                raise
-            consumer.list_topics(partition.topic, within)  # who leads it now
-        else:
-            return end
 
 
 def _name(partition: TopicPartition) -> str:

@@ -14,6 +14,7 @@ from typing import Final
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from pipeline.adapters.kafka_refusals import refusal
 from pipeline.core.errors import BrokerUnavailable, ConfigError
 from pipeline.ports import Headers
 from topics.catalogue import DEAD_LETTER_MAX_BYTES
@@ -66,6 +67,7 @@ class Deliveries:
         }
         self._time_out = time_out
         self._producer = Producer(self._settings)
+        self._fatal: KafkaError | None = None
         self._closed = threading.Event()
         self._poller = threading.Thread(target=self._poll, name="kafka-deliveries", daemon=True)
         self._poller.start()
@@ -74,6 +76,7 @@ class Deliveries:
         """Send the records and wait until all are confirmed.
 
         Raises:
+            BrokerRefuses: our user may not write there.
             BrokerUnavailable: not all were confirmed in time; some may have been delivered.
             ConfigError: a record is one that its topic will never take.
         """
@@ -93,9 +96,11 @@ class Deliveries:
                 f"{records[0].topic}: no answer within {patience}: see whether the brokers are up"
             ) from error
         if flight.error is not None:
-            if flight.error.fatal():
-                self._replace(producer, flight.error)
-            raise _unconfirmed(flight.error, flight.topic)
+            # After a fatal error the reports only say that records were thrown away.
+            reason = self._fatal or flight.error
+            if reason.fatal():
+                self._replace(producer, reason)
+            raise _unconfirmed(reason, flight.topic)
 
     async def close(self) -> None:
         """Give up what is not confirmed, and stop the thread."""
@@ -127,11 +132,16 @@ class Deliveries:
         """Go on with a new producer, since one with a fatal error confirms nothing any more."""
         if self._producer is broken:
             _log.warning("producer.replaced", error=error.str())
-            self._producer = Producer(self._settings)
+            self._producer, self._fatal = Producer(self._settings), None
 
     def _poll(self) -> None:
         while not self._closed.is_set():
-            self._producer.poll(_POLL_SECONDS)
+            producer = self._producer
+            try:
+                producer.poll(_POLL_SECONDS)
+            except KafkaException as fatal:  # raised here once, whatever the call
+                if producer is self._producer:
+                    self._fatal = fatal.args[0]
 
 
 def _slices(records: Sequence[Outgoing]) -> Iterator[Sequence[Outgoing]]:
@@ -171,4 +181,6 @@ class _Flight:
 def _unconfirmed(error: KafkaError, topic: str) -> BrokerUnavailable | ConfigError:
     if error.code() in _WRONG_FOR_EVER:
         return ConfigError(f"{topic}: {error.str()}: raise the topic's max.message.bytes")
+    if (refused := refusal(f"topic {topic}", error, "Write")) is not None:
+        return refused
     return BrokerUnavailable(f"{topic}: not confirmed: {error.str()}: see whether it is up")

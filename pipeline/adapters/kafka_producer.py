@@ -1,5 +1,6 @@
 """A producer of Kafka records that waits for room, and says at the end what did not arrive."""
 
+import time
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from types import TracebackType
@@ -7,6 +8,7 @@ from typing import Final, Self
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from pipeline.adapters.kafka_refusals import Complaints, refusal
 from pipeline.core.errors import BrokerUnavailable
 
 Header = tuple[str, bytes]
@@ -20,6 +22,7 @@ _DEFAULTS: Final = {
     "queue.buffering.max.kbytes": str(64 * 1024),
 }
 _POLL_SECONDS: Final = 0.1
+_LOOKS_EVERY: Final = 1.0
 _POLL_EVERY: Final = 256
 
 
@@ -34,7 +37,10 @@ class KafkaProducer:
     """
 
     def __init__(self, settings: Mapping[str, str]) -> None:
-        self._producer = Producer({**_DEFAULTS, **settings})
+        self._heard = Complaints()
+        self._where = settings.get("bootstrap.servers", "kafka")
+        self._producer = Producer({**_DEFAULTS, **settings, "error_cb": self._heard})
+        self._fatal: KafkaError | None = None
         self._undelivered = 0
         self._first_error: KafkaError | None = None
         self._first_topic: str | None = None
@@ -53,7 +59,7 @@ class KafkaProducer:
             self.flush()
         else:
             self._producer.purge()
-            self._producer.flush(_POLL_SECONDS)
+            self._flushed()
 
     def send(
         self,
@@ -69,25 +75,43 @@ class KafkaProducer:
             BrokerUnavailable: an earlier value was not delivered.
         """
         while not self._accepted(topic, value, key, headers, partition):
-            self._producer.poll(_POLL_SECONDS)
+            self._poll(_POLL_SECONDS)
             self._raise_first_error()
         self._sent += 1
         if self._sent % _POLL_EVERY == 0:
-            self._producer.poll(0)
+            self._poll(0)
             self._raise_first_error()
 
     def flush(self, timeout: timedelta = timedelta(seconds=60)) -> None:
         """Wait until every value is confirmed.
 
         Raises:
+            BrokerRefuses: we are not let in, or may not write there.
             BrokerUnavailable: some were not, within the time given.
         """
-        waiting = self._producer.flush(timeout.total_seconds())
+        deadline = time.monotonic() + timeout.total_seconds()
+        while waiting := self._flushed():
+            self._raise_first_error()
+            if time.monotonic() > deadline:
+                break
         self._raise_first_error()
         if waiting:
             raise BrokerUnavailable(
                 f"producer: {waiting} values not confirmed within {timeout}: is the broker there"
             )
+
+    def _poll(self, seconds: float) -> None:
+        try:
+            self._producer.poll(seconds)
+        except KafkaException as fatal:  # raised here once, whatever the call
+            self._fatal = fatal.args[0]
+
+    def _flushed(self) -> int:
+        try:
+            return self._producer.flush(_LOOKS_EVERY)
+        except KafkaException as fatal:  # the same
+            self._fatal = fatal.args[0]
+            return len(self._producer)
 
     def _accepted(
         self,
@@ -109,9 +133,10 @@ class KafkaProducer:
         except BufferError:
             return False
         except KafkaException as error:
-            raise BrokerUnavailable(
-                f"{topic}: {error.args[0].str()}: value not accepted"
-            ) from error
+            reason = self._fatal or error.args[0]
+            if (refused := refusal(f"topic {topic}", reason, "Write")) is not None:
+                raise refused from error
+            raise BrokerUnavailable(f"{topic}: {reason.str()}: value not accepted") from error
         return True
 
     def _on_delivery(self, error: KafkaError | None, message: Message) -> None:
@@ -119,13 +144,17 @@ class KafkaProducer:
             return
         self._undelivered += 1
         if self._first_error is None:
-            self._first_error, self._first_topic = error, message.topic()
+            # After a fatal error the reports only say that values were thrown away.
+            self._first_error, self._first_topic = self._fatal or error, message.topic()
 
     def _raise_first_error(self) -> None:
+        self._heard.raise_refusal(self._where)
         error, self._first_error = self._first_error, None
         if error is None:
             return
         undelivered, self._undelivered = self._undelivered, 0
+        if (refused := refusal(f"topic {self._first_topic}", error, "Write")) is not None:
+            raise refused
         raise BrokerUnavailable(
             f"{self._first_topic}: {undelivered} values not delivered"
             f" ({error.str()}): see whether the broker answers and has this topic"

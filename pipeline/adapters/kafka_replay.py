@@ -4,12 +4,13 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from confluent_kafka.admin import AdminClient
 
 from pipeline.adapters.kafka_feed import Recorded
+from pipeline.adapters.kafka_refusals import Complaints, metadata_of, refusal
 from pipeline.core.errors import BrokerUnavailable, ConfigError, MasswatchError
 from pipeline.core.model import Position
 from topics.catalogue import ALERT_MAX_BYTES, MEBIBYTE
@@ -62,6 +63,8 @@ class Failures:
     @property
     def remedy(self) -> str:
         """What to do about it."""
+        if refusal(self.topic, self.error, "Write") is not None:
+            return "Write is not allowed to this user: extend its ACLs (README, Least privileges)"
         return _WRONG_FOR_EVER.get(self.error.code(), "see whether the broker answers")
 
     def __str__(self) -> str:
@@ -84,6 +87,7 @@ class ReplayProducer:
         size = str(min(batch_bytes, BATCH_BYTES))
         self._producer = Producer({**_DEFAULTS, "batch.size": size, **client})
         self._sent = 0
+        self._fatal: KafkaError | None = None
         self._failures: dict[tuple[str, int], Failures] = {}
         self.confirmed: Counter[str] = Counter()
         """How many values of each topic have arrived."""
@@ -105,21 +109,24 @@ class ReplayProducer:
             time_ms: Its record time; 0: now.
         """
         while not self._accepted(record, topic, partition, time_ms):
-            self._producer.poll(_POLL_SECONDS)
+            self.wait(_POLL_SECONDS)
             if self._failures:
                 return
         self._sent += 1
         if self._sent % _POLL_EVERY == 0:
-            self._producer.poll(0)
+            self.wait(0)
 
     def wait(self, seconds: float) -> None:
         """Let time pass, and hear what has arrived."""
-        self._producer.poll(seconds)
+        try:
+            self._producer.poll(seconds)
+        except KafkaException as fatal:  # raised here once, whatever the call
+            self._fatal = fatal.args[0]
 
     def finish(self) -> None:
         """Wait until of every value it is known whether it arrived."""
-        while self._producer.flush(_POLL_SECONDS):
-            pass  # each of them arrives, or fails by its time-out
+        while len(self._producer):
+            self.wait(_POLL_SECONDS)  # each of them arrives, or fails by its time-out
 
     def raise_failures(self) -> None:
         """Raise if something did not arrive.
@@ -162,6 +169,8 @@ class ReplayProducer:
 
     def _fail(self, error: KafkaError, topic: str, whence: _Whence) -> None:
         source, partition, offset, time_ms = whence
+        # After a fatal error the reports only say that values were thrown away.
+        error = self._fatal or error
         kind = topic, error.code()
         if kind not in self._failures:
             self._failures[kind] = Failures(
@@ -174,15 +183,21 @@ def cluster_id(client: Mapping[str, str], within: float = 15.0) -> str:
     """Return who a cluster is, whatever its address.
 
     Raises:
+        BrokerRefuses: we are not let in.
         BrokerUnavailable: no broker answers in time.
         MasswatchError: it does not say.
     """
     servers = client.get("bootstrap.servers", "kafka")
-    admin = AdminClient({"log_level": "0", "reconnect.backoff.max.ms": "250", **client})
+    heard = Complaints()
+    quiet = {"log_level": "0", "reconnect.backoff.max.ms": "250"}
+    told: dict[str, Any] = {**quiet, **client, "error_cb": heard}
+    admin = AdminClient(told)
     try:
-        found = admin.list_topics(timeout=within).cluster_id
+        found = metadata_of(admin, heard, servers, within=within).cluster_id
     except KafkaException as error:
-        raise BrokerUnavailable(f"{servers}: {error.args[0].str()}: is the broker there") from error
+        raise BrokerUnavailable(
+            f"{servers}: {heard.reason(error.args[0])}: is the broker there"
+        ) from error
     if not found:
         raise MasswatchError(
             f"{servers}: gives no cluster id, so it could be the source itself: "

@@ -11,6 +11,8 @@ from typing import Final, Protocol
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from pipeline.adapters.kafka_leaders import from_the_leader
+from pipeline.adapters.kafka_refusals import NEVER_JOINED, Complaints, metadata_of, refusal
 from pipeline.core.errors import BrokerUnavailable, ConfigError
 from pipeline.core.model import Position
 from pipeline.ports import Candidate, Headers
@@ -222,7 +224,7 @@ def heard(messages: list[Message]) -> list[Message]:
 
 
 def _passes(error: KafkaError) -> bool:
-    return error.code() in _AWAY_JUST_NOW or error.retriable()
+    return error.code() in (*_AWAY_JUST_NOW, NEVER_JOINED) or error.retriable()
 
 
 def _bounded(messages: list[Message], end: int) -> tuple[list[Message], bool]:
@@ -272,7 +274,9 @@ class _Asking:
     """A consumer that is asked where records lie, and reads none."""
 
     def __init__(self, client: Mapping[str, str], within: timedelta) -> None:
-        self._consumer = Consumer({**client, **CONSUMER})
+        self._heard = Complaints()
+        self._where = client.get("bootstrap.servers", "kafka")
+        self._consumer = Consumer({**client, **CONSUMER, "error_cb": self._heard})
         self._within = within.total_seconds()
 
     def close(self) -> None:
@@ -283,16 +287,20 @@ class _Asking:
 
         Raises:
             ConfigError: some do not exist.
+            BrokerRefuses: we are not let in, or may not see one of them.
+            BrokerUnavailable: the broker has another reason to tell nothing of one of them.
         """
         found, missing = [], []
         for topic in dict.fromkeys(topics):
-            metadata = self._consumer.list_topics(topic, self._within).topics[topic]
+            metadata = metadata_of(
+                self._consumer, self._heard, self._where, within=self._within, topic=topic
+            ).topics[topic]
             if metadata.error is None:
                 found += [TopicPartition(topic, one) for one in sorted(metadata.partitions)]
             elif metadata.error.code() in _NO_SUCH_TOPIC:
                 missing.append(topic)
             else:
-                raise KafkaException(metadata.error)
+                raise unavailable(f"topic {topic}", KafkaException(metadata.error), "Describe")
         if missing:
             raise ConfigError(
                 "\n".join(
@@ -309,10 +317,9 @@ class _Asking:
         if moment_ms is None:
             return {}
         asked = [TopicPartition(one.topic, one.partition, max(0, moment_ms)) for one in partitions]
-        found = self._consumer.offsets_for_times(asked, self._within)
-        for one in found:
-            if one.error is not None:
-                raise KafkaException(one.error)
+        found = from_the_leader(
+            lambda: self._offsets_for_times(asked), self._consumer, None, within=self._within
+        )
         # Minus one stands for the end: nothing as late as that.
         return {
             (one.topic, one.partition): one.offset if one.offset >= 0 else _AFTER_ALL
@@ -321,8 +328,20 @@ class _Asking:
 
     def watermarks(self, of: TopicPartition) -> tuple[int, int]:
         """Return the first offset and the last stable one."""
-        low, high = self._consumer.get_watermark_offsets(of, self._within, cached=False)
+        low, high = from_the_leader(
+            lambda: self._consumer.get_watermark_offsets(of, self._within, cached=False),
+            self._consumer,
+            of.topic,
+            within=self._within,
+        )
         return low, high
+
+    def _offsets_for_times(self, asked: list[TopicPartition]) -> list[TopicPartition]:
+        found = self._consumer.offsets_for_times(asked, self._within)
+        for one in found:
+            if one.error is not None:
+                raise KafkaException(one.error)
+        return found
 
 
 @contextmanager
@@ -336,9 +355,11 @@ def _consumer(client: Mapping[str, str], within: timedelta) -> Iterator[_Asking]
         consumer.close()
 
 
-def unavailable(where: str, error: KafkaException) -> BrokerUnavailable:
+def unavailable(where: str, error: KafkaException, operation: str = "Read") -> BrokerUnavailable:
     """Say what a reader of slices can do about an error of librdkafka's."""
     reason: KafkaError = error.args[0]
+    if (refused := refusal(where, reason, operation)) is not None:
+        return refused
     if reason.code() == _OFFSET_GONE:
         return BrokerUnavailable(f"{where}: its records were deleted meanwhile: begin again")
     return BrokerUnavailable(f"{where}: {reason.str()}: is the broker there")

@@ -3,10 +3,21 @@
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 
+from pipeline.core.event_time import EventTime
 from pipeline.core.evidence import Key, keys_of, window_of
-from pipeline.core.model import Assignment, AssignmentId, Evidence, Fact, Position, Seen
+from pipeline.core.model import (
+    Assignment,
+    AssignmentId,
+    Behavior,
+    Evidence,
+    Fact,
+    GraphRequest,
+    Position,
+    Risk,
+    Seen,
+)
 from pipeline.core.window import Windows
-from pipeline.ports import Dossier
+from pipeline.ports import Dossier, Latest
 
 _Place = tuple[str, Key]
 
@@ -23,6 +34,7 @@ class MemoryFacts:
         self._variants: dict[AssignmentId, dict[Assignment, Position]] = defaultdict(dict)
         self._assignments_at: dict[_Place, set[Assignment]] = defaultdict(set)
         self._evidence_at: dict[_Place, dict[Evidence, Position]] = defaultdict(dict)
+        self._latest: dict[tuple[str, type[Evidence]], EventTime] = {}
 
     async def add(self, facts: Sequence[Seen[Fact]]) -> None:
         """Keep the facts. See `FactStore`."""
@@ -34,6 +46,10 @@ class MemoryFacts:
                 for place in places:
                     self._assignments_at[place].add(fact)
             else:
+                of_kind = (fact.tenant_id, type(fact))
+                self._latest[of_kind] = max(
+                    fact.event_time, self._latest.get(of_kind, fact.event_time)
+                )
                 for place in places:
                     self._evidence_at[place].setdefault(fact, seen.position)
 
@@ -78,4 +94,10 @@ class MemoryFacts:
             id=of,
             variants=tuple(Seen(one, position) for one, position in variants.items()),
             evidence=tuple(Seen(fact, position) for fact, position in evidence.items()),
+            latest=self._latest_of(of.tenant_id) if variants else Latest(),
+        )
+
+    def _latest_of(self, tenant_id: str) -> Latest:
+        return Latest(
+            *(self._latest.get((tenant_id, kind)) for kind in (Risk, Behavior, GraphRequest))
         )

@@ -14,6 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
+from pipeline.core.event_time import TICKS_PER_SECOND, EventTime
 from pipeline.core.verdict import Outcome
 from pipeline.ports import Status
 from pipeline.sources.outcome import Why
@@ -21,6 +22,23 @@ from pipeline.sources.outcome import Why
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_DELAYS = (
+    0.01,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1.0,
+    2.5,
+    5.0,
+    10.0,
+    30.0,
+    60.0,
+    300.0,
+    900.0,
+    3600.0,
+    21600.0,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +57,14 @@ class Values:
     opened: int
     dropped: int
     lag: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """For how many seconds an agent has held the batch in hand; 0 when it does not."""
+
+    agent: str
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +153,32 @@ class Metrics:
             ("agent",),
             registry=registry,
         )
+        self._delays = Histogram(
+            "masswatch_delay_seconds",
+            "From a record's append until what follows is durable: facts and requests (observe), "
+            "or the verdict (evaluate).",
+            ("step",),
+            buckets=_DELAYS,
+            registry=registry,
+        )
+        self._source_last_record = Gauge(
+            "masswatch_source_last_record_timestamp_seconds",
+            "When a record of a source was last read by any worker; none: nobody has read one.",
+            ("source",),
+            registry=registry,
+        )
+        self._source_read_to = Gauge(
+            "masswatch_source_read_to_timestamp_seconds",
+            "What was appended to a source's topics before this time has been read.",
+            ("source",),
+            registry=registry,
+        )
+        self._source_quiet = Gauge(
+            "masswatch_source_quiet",
+            "Whether a source has had no record for longer than the setting allows.",
+            ("source",),
+            registry=registry,
+        )
         self._ownership_lost = Counter(
             "masswatch_ownership_lost",
             "Transactions that were fenced or whose outcome is unknown.",
@@ -207,6 +259,23 @@ class Metrics:
         """Note that an agent is not, or no longer, waiting."""
         self._waiting.labels(agent).set(0)
 
+    def delayed(self, step: str, seconds: float) -> None:
+        """Note how long a record waited for a step: `observe` or `evaluate`."""
+        self._delays.labels(step).observe(seconds)
+
+    def source_read(
+        self, source: str, *, last_record_at: EventTime | None, read_to: EventTime | None
+    ) -> None:
+        """Note how far all workers have read a source; what is not known is not told."""
+        if last_record_at is not None:
+            self._source_last_record.labels(source).set(last_record_at / TICKS_PER_SECOND)
+        if read_to is not None:
+            self._source_read_to.labels(source).set(read_to / TICKS_PER_SECOND)
+
+    def source_judged(self, source: str, *, is_quiet: bool) -> None:
+        """Note whether a source has gone quiet."""
+        self._source_quiet.labels(source).set(is_quiet)
+
     def ownership_lost(self) -> None:
         """Count a transaction that was fenced or whose outcome is unknown."""
         self._ownership_lost.inc()
@@ -232,10 +301,12 @@ class Metrics:
         self,
         values: Callable[[], Iterable[Values]],
         memberships: Callable[[], Iterable[Membership]],
+        waits: Callable[[], Iterable[Wait]] = tuple,
     ) -> None:
-        """Ask for the values of partitions and for the groups whenever the metrics are read."""
+        """Ask for values of partitions, groups and waits whenever the metrics are read."""
         self._registry.register(_ValuesCollector(values))
         self._registry.register(_MembershipCollector(memberships))
+        self._registry.register(_WaitsCollector(waits))
 
     def text(self) -> bytes:
         """Return all metrics in the text format, see `CONTENT_TYPE`."""
@@ -267,6 +338,21 @@ class _MembershipCollector(Collector):
             commits.add_metric((one.agent, "none"), one.commits_unanswered)
             resets.add_metric((one.agent,), one.resets)
         yield from (take_overs, commits, resets)
+
+
+class _WaitsCollector(Collector):
+    def __init__(self, waits: Callable[[], Iterable[Wait]]) -> None:
+        self._waits = waits
+
+    def collect(self) -> Iterator[Metric]:
+        seconds = GaugeMetricFamily(
+            "masswatch_held_seconds",
+            "For how long an agent has held the batch in hand; 0 when it does not.",
+            labels=("agent",),
+        )
+        for one in self._waits():
+            seconds.add_metric((one.agent,), one.seconds)
+        yield seconds
 
 
 class _ValuesCollector(Collector):

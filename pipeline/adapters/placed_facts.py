@@ -5,6 +5,7 @@ from typing import Final, TypeVar
 
 from pipeline.adapters.redis_client import where
 from pipeline.adapters.redis_facts import RedisFacts
+from pipeline.adapters.redis_latest import KnownLatest
 from pipeline.adapters.redis_marks import Moved
 from pipeline.adapters.redis_pipelines import Witness
 from pipeline.adapters.redis_placement import Placement
@@ -35,6 +36,7 @@ class PlacedFacts:
         self._placement = placement
         self._windows = windows
         self._namespace: str | None = None
+        self._known = KnownLatest()
 
     async def add(self, facts: Sequence[Seen[Fact]]) -> None:
         """Keep the facts where the pointer points afterwards. See `FactStore`."""
@@ -92,4 +94,4 @@ class PlacedFacts:
         return self._namespace
 
     def _facts(self, namespace: str, witness: Witness) -> RedisFacts:
-        return RedisFacts(self._placement.client, namespace, self._windows, witness)
+        return RedisFacts(self._placement.client, namespace, self._windows, witness, self._known)

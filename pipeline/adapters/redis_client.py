@@ -1,22 +1,32 @@
 """The connection to Redis, and what its errors mean to us."""
 
+import ssl
+from collections.abc import Mapping
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 from redis import exceptions
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from pipeline.core.errors import ConfigError, StoreUnavailable
+from pipeline.core.errors import ConfigError, StoreRefuses, StoreUnavailable
 
 ANSWERS_WITHIN: Final = timedelta(seconds=3)
 
 _SAYS_AT_MOST: Final = 120
 
+_REFUSALS: Final[tuple[tuple[type[exceptions.RedisError], str], ...]] = (
+    (
+        exceptions.AuthenticationError,
+        "refuses user or password: correct MASSWATCH_REDIS__USERNAME and MASSWATCH_REDIS__PASSWORD",
+    ),
+    (
+        exceptions.NoPermissionError,
+        "forbids a command to this user: extend its ACL (README, Least privileges)",
+    ),
+)
 _MEANINGS: Final[tuple[tuple[type[exceptions.RedisError], str], ...]] = (
-    (exceptions.AuthenticationError, "refuses user or password: correct them in the url"),
-    (exceptions.NoPermissionError, "forbids a command to this user: extend its ACL"),
     (exceptions.BusyLoadingError, "still loads its data: wait until it has"),
     (exceptions.MaxConnectionsError, "no connection is free: raise max_connections in the url"),
     (exceptions.TimeoutError, "does not answer in time: look at its load and at the network"),
@@ -27,12 +37,18 @@ _MEANINGS: Final[tuple[tuple[type[exceptions.RedisError], str], ...]] = (
 """The first that fits counts; the texts of the errors themselves may quote what was sent."""
 
 
-def connect(url: str, timeout: timedelta = ANSWERS_WITHIN) -> Redis:
+def connect(
+    url: str,
+    timeout: timedelta = ANSWERS_WITHIN,
+    *,
+    access: Mapping[str, Any] | None = None,
+) -> Redis:
     """Make a client for a server, without speaking to it yet.
 
     Args:
-        url: `redis://`, `rediss://` or `unix://`, with user and password if there are any.
+        url: `redis://`, `rediss://` or `unix://`, maybe with user and password.
         timeout: How long to wait for a connection, and for each answer.
+        access: User, password and TLS, as redis-py calls them; the url is stronger.
 
     Raises:
         ConfigError: the url cannot be read.
@@ -41,6 +57,7 @@ def connect(url: str, timeout: timedelta = ANSWERS_WITHIN) -> Redis:
     try:
         return Redis.from_url(
             url,
+            **(access or {}),
             socket_timeout=seconds,
             socket_connect_timeout=seconds,
             socket_keepalive=True,
@@ -64,6 +81,14 @@ def where(client: Redis) -> str:
 
 def unavailable(client: Redis, error: Exception) -> StoreUnavailable:
     """Say what an error of the client, or an error that the server replied, means to us."""
+    for kind, meaning in _REFUSALS:
+        if isinstance(error, kind):
+            return StoreRefuses(f"{where(client)}: {meaning}")
+    if isinstance(beneath := error.__cause__ or error.__context__, ssl.SSLError):
+        return StoreRefuses(
+            f"{where(client)}: no TLS connection ({beneath.reason}): look at "
+            "MASSWATCH_REDIS__CA_FILE and at the names in the server's certificate"
+        )
     for kind, meaning in _MEANINGS:
         if isinstance(error, kind):
             return StoreUnavailable(f"{where(client)}: {meaning}")

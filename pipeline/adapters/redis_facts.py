@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final, TypeVar
 
@@ -19,6 +19,7 @@ from pipeline.adapters.packing import (
 )
 from pipeline.adapters.redis_client import where
 from pipeline.adapters.redis_keys import Names, bucket_of
+from pipeline.adapters.redis_latest import KINDS, KnownLatest, LatestOfTenants, latest_in
 from pipeline.adapters.redis_pipelines import Command, Witness, call
 from pipeline.core.errors import StoreUnavailable
 from pipeline.core.event_time import EventTime
@@ -31,7 +32,7 @@ from pipeline.core.model import (
     Seen,
 )
 from pipeline.core.window import Window, Windows
-from pipeline.ports import Dossier
+from pipeline.ports import Dossier, Latest
 
 TOLERATED_LAG: Final = timedelta(days=3)
 """How far a reader may be behind before a fact expires that it still needs."""
@@ -54,21 +55,47 @@ class RedisFacts:
         namespace: What keeps this store apart from others on the server.
         windows: The windows of the policy.
         witness: Who looks at the server in every round trip.
+        known: What is known of the latest facts in this namespace, kept from store to store.
     """
 
     def __init__(
-        self, client: Redis, namespace: str, windows: Windows, witness: Witness | None = None
+        self,
+        client: Redis,
+        namespace: str,
+        windows: Windows,
+        witness: Witness | None = None,
+        known: KnownLatest | None = None,
     ) -> None:
         self._client = client
         self._witness = witness
         self._names = Names(namespace)
         self._windows = windows
         self._kept_for = math.ceil((windows.retention + TOLERATED_LAG).total_seconds())
+        self._latest = LatestOfTenants(
+            self._names, self._kept_for, KnownLatest() if known is None else known
+        )
 
     async def add(self, facts: Sequence[Seen[Fact]]) -> None:
-        """Keep the facts, in one round trip. See `FactStore`."""
+        """Keep the facts, in one round trip, seldom two. See `FactStore`."""
         commands = self._writes(facts)
-        replies = await self._call(commands)
+        latest = self._latest.of(facts)
+        swaps = self._latest.writes(latest)
+        replies = await self._call([*commands, *swaps])
+        self._check(commands, replies[: len(commands)])
+        replies = replies[len(commands) :]
+        while latest := self._to_put_back(swaps, replies, latest):
+            swaps = self._latest.swaps(latest)
+            replies = await self._call(swaps)
+
+    def _to_put_back(
+        self, swaps: Sequence[Command], replies: Sequence[Any], latest: Mapping[str, EventTime]
+    ) -> dict[str, EventTime]:
+        [later] = self._readable(
+            self._latest.to_put_back(*one) for one in [(swaps, replies, latest)]
+        )
+        return later
+
+    def _check(self, commands: Sequence[Command], replies: Sequence[Any]) -> None:
         # Of a key's two renewals the last one stays: the first finds nothing when the key is new.
         confirmed = dict(zip(commands, replies, strict=True))
         for command, reply in confirmed.items():
@@ -115,15 +142,20 @@ class RedisFacts:
             for of, names in wanted.items()
             for name, key in names.items()
         }
-        replies = await self._call([("HGETALL", name) for name in all_wanted])
+        tenants = list(dict.fromkeys(of.tenant_id for of, seen in variants.items() if seen))
+        asked = [("HGETALL", name) for name in all_wanted]
+        replies = await self._call([*asked, *self._latest.reads(tenants)])
+        latest = self._latest_in(tenants, replies[len(asked) :])
         held: dict[str, list[Seen[Evidence]]] = {}
-        for (name, (tenant_id, near)), fields in zip(all_wanted.items(), replies, strict=True):
+        of_keys = zip(all_wanted.items(), replies[: len(asked)], strict=True)
+        for (name, (tenant_id, near)), fields in of_keys:
             held[name] = _evidence(self._readable(unpack(fields, tenant_id, near)))
         return [
             Dossier(
                 id=of,
                 variants=tuple(variants[of]),
                 evidence=_merged(one for name in wanted[of] for one in held[name]),
+                latest=latest.get(of.tenant_id, Latest()),
             )
             for of in ids
         ]
@@ -190,6 +222,13 @@ class RedisFacts:
             ]
             for of, fields in zip(unique, replies, strict=True)
         }
+
+    def _latest_in(
+        self, tenants: Sequence[str], replies: Sequence[bytes | None]
+    ) -> dict[str, Latest]:
+        step = len(KINDS)
+        read = (latest_in(replies[step * one : step * (one + 1)]) for one in range(len(tenants)))
+        return dict(zip(tenants, self._readable(read), strict=True))
 
     def _evidence_of(self, variants: Iterable[Seen[Assignment]]) -> Iterator[tuple[str, Key]]:
         """Name where evidence of the variants may lie."""

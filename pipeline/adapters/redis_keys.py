@@ -3,6 +3,7 @@
     <namespace>/e/<tenant>/<kind>/<text>/<bucket>   evidence under a key, by event time
     <namespace>/a/<tenant>/<kind>/<text>/<bucket>   index of assignments under a key, likewise
     <namespace>/v/<tenant>/<audit event id>         variants of one assignment
+    <namespace>/l/<tenant>/<kind>                   event time of the latest evidence of a kind
 
 Tenants and texts are percent-encoded: no separator, brace (hash tag of Redis Cluster), blank or
 glob of theirs gets through. One that is long then is hashed, with `=` before it, which the
@@ -65,6 +66,10 @@ class Names:
     def variants(self, of: AssignmentId) -> str:
         """Name the hash of an assignment's variants."""
         return f"{self.namespace}/v/{_encoded(of.tenant_id)}/{_encoded(of.audit_event_id)}"
+
+    def latest(self, tenant_id: str, kind: str) -> str:
+        """Name the event time of a tenant's latest evidence of a kind."""
+        return f"{self.namespace}/l/{_encoded(tenant_id)}/{kind}"
 
     @property
     def all_variants(self) -> str:

@@ -207,6 +207,20 @@ def run_of(client: Redis, told: Any) -> bytes:
     return f"{run}:{history}".encode()
 
 
+def time_of(client: Redis, told: Any) -> int:
+    """Read which time it is for the server, in milliseconds since 1970.
+
+    Raises:
+        StoreUnavailable: it does not say.
+    """
+    microseconds = told.get("server_time_usec")
+    if microseconds is None:
+        raise StoreUnavailable(
+            f"{where(client)}: INFO tells no server_time_usec: use Redis 7 or later, or Valkey"
+        )
+    return int(microseconds) // 1000
+
+
 def _raise_if_moved(client: Redis, namespace: str, pointer: bytes | None) -> None:
     if pointer is None:
         raise Moved(

@@ -65,7 +65,10 @@ async def _answers(client: Redis, commands: Iterable[Command]) -> list[Any]:
     try:
         async with client.pipeline(transaction=False) as pipe:
             for command in commands:
-                pipe.execute_command(*command)
+                if command[0] == "SET" and command[-1] == "GET":
+                    pipe.execute_command(*command, get=True)  # else the client hides the answer
+                else:
+                    pipe.execute_command(*command)
             return list(await pipe.execute(raise_on_error=False))
     except RedisError as error:
         raise unavailable(client, error) from error

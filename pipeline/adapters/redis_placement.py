@@ -11,6 +11,7 @@ from redis.exceptions import RedisError, ResponseError
 from pipeline.adapters.redis_client import unavailable
 from pipeline.adapters.redis_facts import NAMES_AT_ONCE, RedisFacts
 from pipeline.adapters.redis_keys import Names
+from pipeline.adapters.redis_latest import KnownLatest
 from pipeline.adapters.redis_marks import (
     RUN,
     Building,
@@ -19,6 +20,7 @@ from pipeline.adapters.redis_marks import (
     Marks,
     fault_of,
     run_of,
+    time_of,
     watch_over,
     watch_pointer,
 )
@@ -96,7 +98,8 @@ class Placement:
         """
         namespace = f"{self._base}.{token}"
         [told] = await call(self.client, [RUN])
-        site = Site(self, namespace, run_of(self.client, told), windows)
+        run, began_ms = run_of(self.client, told), time_of(self.client, told)
+        site = Site(self, namespace, run, began_ms, windows)
         await site.sign_of_life()
         await call(self.client, [("SET", self.marks.building(namespace), site.run)])
         return site
@@ -165,13 +168,21 @@ class Placement:
 
 
 class Site:
-    """A namespace that a rebuild fills, from its beginning to its being ready."""
+    """A namespace that a rebuild fills, from its beginning to its being ready.
 
-    def __init__(self, placement: Placement, namespace: str, run: bytes, windows: Windows) -> None:
+    `began_ms` is the beginning by the server's clock, which ends the life of facts; that of the
+    machine which rebuilds may be wrong.
+    """
+
+    def __init__(
+        self, placement: Placement, namespace: str, run: bytes, began_ms: int, windows: Windows
+    ) -> None:
         self.namespace = namespace
         self.run = run
+        self.began_ms = began_ms
         self._placement = placement
         self._windows = windows
+        self._known = KnownLatest()
         self.is_in_force = False
 
     @property
@@ -185,7 +196,7 @@ class Site:
             self.run,
             is_in_force=self.is_in_force,
         )
-        return RedisFacts(placement.client, self.namespace, self._windows, watch)
+        return RedisFacts(placement.client, self.namespace, self._windows, watch, self._known)
 
     async def sign_of_life(self) -> None:
         """Say that whoever fills the namespace is alive.

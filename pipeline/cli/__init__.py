@@ -10,6 +10,7 @@ from pipeline.cli import (
     demo,
     dev,
     dlq,
+    doctor,
     policy,
     rebuild,
     replay,
@@ -19,7 +20,13 @@ from pipeline.cli import (
     why,
     worker,
 )
-from pipeline.core.errors import ConfigError, MasswatchError, Unreachable
+from pipeline.core.errors import (
+    BrokerRefuses,
+    ConfigError,
+    MasswatchError,
+    StoreRefuses,
+    Unreachable,
+)
 
 HOLDS_NOT, WRONG_CONFIGURATION, NOT_REACHABLE = 1, 3, 4  # 2, wrong usage, is typer's own
 
@@ -43,6 +50,7 @@ app.command("why")(why.why)
 app.command("rebuild")(rebuild.rebuild)
 app.command("replay")(replay.replay)
 app.add_typer(dlq.app, name="dlq")
+app.command("doctor")(doctor.doctor)
 app.command("demo")(demo.demo)
 app.add_typer(dev.app, name="dev")
 app.command("settings")(settings.show)
@@ -69,7 +77,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 def _exit_code(error: MasswatchError) -> int:
     match error:
-        case ConfigError():
+        case ConfigError() | BrokerRefuses() | StoreRefuses():
             return WRONG_CONFIGURATION
         case Unreachable():
             return NOT_REACHABLE

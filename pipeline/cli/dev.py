@@ -9,6 +9,7 @@ import typer
 from pipeline.cli.output import Output, OutputOption, print_json, print_table
 from pipeline.config import PREFIX, is_set, load_settings
 from pipeline.localstack import Addresses, Health, Standing, down, status, up
+from pipeline.security import names_user
 
 KAFKA = "KAFKA__BOOTSTRAP_SERVERS"
 REDIS = "REDIS__URL"
@@ -78,14 +79,17 @@ def given_addresses() -> Addresses | None:
         return None
     settings = load_settings()
     _progress(f"{PREFIX}{KAFKA} and {PREFIX}{REDIS} are set: using those, starting nothing")
-    return Addresses(settings.kafka.bootstrap_servers, settings.redis.url)
+    return Addresses(
+        settings.kafka.bootstrap_servers,
+        settings.redis.url.get_secret_value(),
+        access=settings.kafka.librdkafka(),
+    )
 
 
 def _print_addresses(addresses: Addresses, output: Output) -> None:
-    settings = {
-        PREFIX + KAFKA: addresses.bootstrap_servers,
-        PREFIX + REDIS: addresses.redis_url,
-    }
+    settings = {PREFIX + KAFKA: addresses.bootstrap_servers}
+    if not names_user(addresses.redis_url):  # else the shell has it already, and nobody reads it
+        settings[PREFIX + REDIS] = addresses.redis_url
     if output is Output.JSON:
         print_json(settings)
     else:

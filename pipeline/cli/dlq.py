@@ -235,9 +235,9 @@ def _reading(
     )
     settings = load_settings()
     client = settings.kafka.client()
-    partitions = partition_counts(client)
     sources = (*settings.kafka.sources.all, EVALUATIONS)
     named = dict.fromkeys(one.removesuffix(_DLQ) for one in topics or sources)
+    partitions = partition_counts(client, [dlq_of(one) for one in named])
     missing = [dlq_of(one) for one in named if dlq_of(one) not in partitions]
     if missing:
         raise ConfigError(

@@ -83,7 +83,7 @@ def replay(
     prefix: Annotated[str, typer.Option(help="put before the name of every new topic")] = "",
     to_bootstrap_servers: Annotated[
         str | None,
-        typer.Option(help="write to this cluster; default: the one that is read"),
+        typer.Option(help="write to this cluster, as the same user; default: the one that is read"),
     ] = None,
     into: Annotated[str | None, typer.Option(help="for files: the topic")] = None,
     speed: Annotated[
@@ -195,7 +195,7 @@ def _job_of_files(files: Sequence[Path], into: str, servers: str | None, *, crea
         shards=tuple(shards_of(files_in(files), PART_BYTES)),
         wanted=Wanted({FILES: into}, {}, create=create),
         source=kafka.client(),
-        target=_target(kafka.client(), servers),
+        target=kafka.client(servers),
         known=catalogue(kafka.sources, history=kafka.kept),
         warnings=(),
     )
@@ -219,16 +219,12 @@ def _job_of_topics(
         shards=(),
         wanted=replace(wanted, targets=targets, partitions=partitions),
         source=kafka.client(),
-        target=_target(kafka.client(), servers),
+        target=kafka.client(servers),
         known=catalogue(kafka.sources, history=kafka.kept),
         warnings=tuple(
             f"{partition}: earlier records have been deleted" for partition in frozen.cut
         ),
     )
-
-
-def _target(client: Mapping[str, str], servers: str | None) -> dict[str, str]:
-    return {**client, "bootstrap.servers": servers} if servers else dict(client)
 
 
 def _pace(speed: float | None, rate: float | None) -> Pace:

@@ -4,7 +4,9 @@
     ├── ConfigError         a setting or policy is wrong: exit code 3
     ├── Unreachable         something we need does not answer: exit code 4
     │   ├── BrokerUnavailable
+    │   │   └── BrokerRefuses     it answers, but not to this user: exit code 3
     │   └── StoreUnavailable
+    │       └── StoreRefuses      the same
     └── LostOwnership       another worker has taken this partition over, or may have
 
 Every text says where: what: what to do.
@@ -27,8 +29,16 @@ class BrokerUnavailable(Unreachable):
     """Kafka does not answer, or did not confirm a delivery."""
 
 
+class BrokerRefuses(BrokerUnavailable):
+    """Kafka lets this user not in, or not do this; it is waited for, as somebody may allow it."""
+
+
 class StoreUnavailable(Unreachable):
     """The fact store does not answer, or did not confirm every write."""
+
+
+class StoreRefuses(StoreUnavailable):
+    """The fact store lets this user not in, or not do this."""
 
 
 class LostOwnership(MasswatchError):

@@ -8,7 +8,7 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from pipeline.config import child_environment
 from pipeline.core.errors import MasswatchError
@@ -19,21 +19,62 @@ READY_WITHIN: Final = 60.0
 STOPPED_WITHIN: Final = 25.0
 
 
-class Worker:
-    """One `masswatch worker`, with its log in a file."""
+class Process(Protocol):
+    """A process that has been started, as `subprocess.Popen` shows it."""
 
-    def __init__(self, settings: Mapping[str, str], log: Path) -> None:
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        ...
+
+    def poll(self) -> int | None:
+        """Return the exit code, or minus the signal that has ended it; None while it runs."""
+        ...
+
+    def wait(self, timeout: float) -> int:
+        """Wait for the end and return what `poll` does.
+
+        Raises:
+            subprocess.TimeoutExpired: it did not come in so many seconds.
+        """
+        ...
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal; nothing happens when the process has ended."""
+        ...
+
+
+Launch = Callable[[Mapping[str, str], Path], Process]
+"""Starts `masswatch worker` with an environment and a log file."""
+
+
+def launch(environment: Mapping[str, str], log: Path) -> Process:
+    """Start `masswatch worker` as an operator does."""
+    with log.open("ab") as file:
+        return subprocess.Popen(
+            [sys.executable, "-m", "pipeline", "worker"],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+        )
+
+
+class Worker:
+    """One `masswatch worker`, with its log in a file.
+
+    Args:
+        settings: Settings, without their prefix.
+        log: Its output is appended here.
+        launch: Starts the process.
+    """
+
+    def __init__(self, settings: Mapping[str, str], log: Path, launch: Launch = launch) -> None:
         (self.port,) = free_ports(1)
         self.log = log
         log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("ab") as file:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "pipeline", "worker"],
-                env=child_environment({**settings, "HTTP__PORT": str(self.port)}),
-                stdin=subprocess.DEVNULL,
-                stdout=file,
-                stderr=file,
-            )
+        environment = child_environment({**settings, "HTTP__PORT": str(self.port)})
+        self._process = launch(environment, log)
 
     @property
     def pid(self) -> int:

@@ -9,10 +9,10 @@ from typing import Final, Self
 
 from pipeline.adapters.alert_reader import AlertReader
 from pipeline.adapters.kafka_admin import apply
-from pipeline.adapters.kafka_groups import lag
+from pipeline.adapters.kafka_groups import Groups
 from pipeline.adapters.kafka_producer import KafkaProducer
 from pipeline.config import KafkaSettings
-from pipeline.demo.fleet import READY_WITHIN, Worker, until
+from pipeline.demo.fleet import READY_WITHIN, Launch, Worker, launch, until
 from pipeline.localstack import Addresses
 from topics.alert import Alert
 from topics.catalogue import EVALUATIONS, Sources, catalogue
@@ -32,7 +32,7 @@ class Rig:
     def __init__(
         self, addresses: Addresses, folder: Path, settings: Mapping[str, str] | None = None
     ) -> None:
-        self.client: Final = {"bootstrap.servers": addresses.bootstrap_servers}
+        self.client: Final = addresses.client
         self.workers: Final[list[Worker]] = []
         self._folder = folder
         self._settings = {
@@ -45,6 +45,7 @@ class Rig:
         )
         self._sources = Sources()
         self._producer = KafkaProducer(self.client)
+        self._groups = Groups(self.client)
         self._alerts: dict[str, Alert] = {}
         self._open = ExitStack()
 
@@ -60,12 +61,14 @@ class Rig:
         trace: TracebackType | None,
     ) -> None:
         self._open.close()
+        self._groups.close()
         for worker in self.workers:
             worker.stop()
 
-    def start_worker(self) -> Worker:
+    def start_worker(self, launch: Launch = launch) -> Worker:
         """Start one more worker; it may not be ready yet."""
-        worker = Worker(self._settings, self._folder / f"worker-{len(self.workers) + 1}.log")
+        log = self._folder / f"worker-{len(self.workers) + 1}.log"
+        worker = Worker(self._settings, log, launch)
         self.workers.append(worker)
         return worker
 
@@ -89,11 +92,11 @@ class Rig:
             self._sources.graph_activity,
         )
         observed = all(
-            lag(self.client, f"{self._application}.{agent}", topics) == 0
+            self._groups.lag(f"{self._application}.{agent}", topics) == 0
             for agent, topics in zip(AGENTS, names, strict=True)
         )
         evaluations = f"{self._application}.evaluations"
-        return observed and lag(self.client, evaluations, [EVALUATIONS]) == 0
+        return observed and self._groups.lag(evaluations, [EVALUATIONS]) == 0
 
     def new_alerts(self, within: timedelta = timedelta(seconds=0.2)) -> list[Alert]:
         """Return the revisions that have come since the last call; wait a little for the first."""

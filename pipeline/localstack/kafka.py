@@ -3,6 +3,7 @@
 import base64
 import subprocess
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.adapters.kafka_admin import answers
@@ -23,15 +24,29 @@ JVM = (
 )
 
 
-def service(folder: Path, say: Say) -> Service:
-    """Return how to run Kafka in the folder; what takes long is said."""
+Listening = Callable[[tuple[int, ...]], str]
+"""Returns lines of `server.properties`, stronger than ours; the first two ports are ours."""
+
+
+def service(
+    folder: Path, say: Say, *, more_ports: int = 0, more: Listening | None = None
+) -> Service:
+    """Return how to run Kafka in the folder; what takes long is said.
+
+    Args:
+        folder: For its data, settings and log.
+        say: Where lines of progress go.
+        more_ports: How many ports it takes beside those for clients and for its controller.
+        more: Further settings, such as listeners with TLS and users on these ports.
+    """
 
     def prepare(ports: tuple[int, ...]) -> list[str]:
         java = _java()
         folder.mkdir(parents=True, exist_ok=True)
         jars = class_path(folder / "class-path.txt", say)
         settings = folder / "server.properties"
-        settings.write_text(_settings(folder / "data", ports))
+        told = _settings(folder / "data", ports[:2])
+        settings.write_text(told + (more(ports) if more else ""))
         run = [str(java), *JVM, "-cp", jars]
         if not (folder / "data" / "meta.properties").exists():
             say("kafka: formatting its folder")
@@ -41,7 +56,7 @@ def service(folder: Path, say: Say) -> Service:
     return Service(
         name=NAME,
         folder=folder,
-        port_count=2,
+        port_count=2 + more_ports,
         prepare=prepare,
         answers=lambda port: answers({"bootstrap.servers": f"{HOST}:{port}"}, within=1.0),
         starts_within=90,
@@ -77,7 +92,7 @@ broker.session.timeout.ms=4000
 broker.heartbeat.interval.ms=1000
 
 group.initial.rebalance.delay.ms=0
-group.min.session.timeout.ms=6000
+group.min.session.timeout.ms=1000
 
 message.max.bytes=3145728
 replica.fetch.max.bytes=3145728

@@ -1,8 +1,8 @@
 """Starting, asking and stopping the servers of a folder."""
 
 import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
@@ -33,10 +33,19 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """Where a Kafka and a Redis are, whoever runs them, as clients want it."""
+    """Where a Kafka and a Redis are, whoever runs them, as clients want it.
+
+    `access` is what librdkafka has to be told beside the address, to be let in.
+    """
 
     bootstrap_servers: str
-    redis_url: str
+    redis_url: str = field(repr=False)
+    access: Mapping[str, str] = field(default_factory=dict, kw_only=True, repr=False)
+
+    @property
+    def client(self) -> dict[str, str]:
+        """What a librdkafka client needs."""
+        return {"bootstrap.servers": self.bootstrap_servers, **self.access}
 
 
 @dataclass(frozen=True, slots=True)

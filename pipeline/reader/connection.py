@@ -7,9 +7,13 @@ from datetime import timedelta
 import structlog
 from aiokafka import AIOKafkaConsumer
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
-from aiokafka.errors import KafkaError
+from aiokafka.errors import (
+    GroupAuthorizationFailedError,
+    KafkaError,
+    TopicAuthorizationFailedError,
+)
 
-from pipeline.core.errors import BrokerUnavailable, ConfigError
+from pipeline.core.errors import BrokerRefuses, BrokerUnavailable, ConfigError
 from pipeline.reader import aiokafka_parts
 from pipeline.reader.settings import ReaderSettings
 
@@ -75,6 +79,16 @@ async def disconnect(consumer: AIOKafkaConsumer, within: float) -> None:
     abandoning = asyncio.ensure_future(aiokafka_parts.abandon(consumer))
     await asyncio.wait({leaving, abandoning}, timeout=_ABANDON_WITHIN)
     _log.warning("group.abandoned", finished=leaving.done() and abandoning.done())
+
+
+def refusal(error: GroupAuthorizationFailedError | TopicAuthorizationFailedError) -> BrokerRefuses:
+    """Say what our user may not do, and where."""
+    about = error.args[0]  # a name, or a set of names
+    names = about if isinstance(about, str) else ", ".join(sorted(about))
+    where = ("group " if isinstance(error, GroupAuthorizationFailedError) else "topic ") + names
+    return BrokerRefuses(
+        f"{where}: Read is not allowed to this user: extend its ACLs (README, Least privileges)"
+    )
 
 
 def _milliseconds(time: timedelta) -> int:

@@ -8,11 +8,12 @@ from typing import Any, NamedTuple
 
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import GroupAuthorizationFailedError, TopicAuthorizationFailedError
 
 from pipeline.reader import aiokafka_parts
 from pipeline.reader.batch import Partition, RecordBatch
 from pipeline.reader.committing import Committer
-from pipeline.reader.connection import connect, disconnect
+from pipeline.reader.connection import connect, disconnect, refusal
 from pipeline.reader.counts import Counts
 from pipeline.reader.lease import Clock, Lease, boot_clock
 from pipeline.reader.logs import throttle_aiokafka
@@ -126,6 +127,8 @@ class Reader:
             ended, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             for each in ended:
                 each.result()
+        except (GroupAuthorizationFailedError, TopicAuthorizationFailedError) as error:
+            raise refusal(error) from error
         finally:
             for task in (*tasks, stopping):
                 task.cancel()

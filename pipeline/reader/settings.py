@@ -53,4 +53,4 @@ class ReaderSettings:
     partition_fetch_max_bytes: int = 4 << 20
     depth: int = 2
     batch_candidates: int = 500
-    client: Mapping[str, Any] = field(default_factory=dict)
+    client: Mapping[str, Any] = field(default_factory=dict, repr=False)

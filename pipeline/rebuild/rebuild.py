@@ -62,7 +62,7 @@ class Rebuild:
     Args:
         placement: Where the facts are in force.
         windows: The windows of the policy.
-        history: Looks at the source topics anew.
+        history: Looks at the source topics anew, at a time in milliseconds since 1970.
         requests: Where evaluation requests go.
         report: Is told how far it is.
     """
@@ -72,7 +72,7 @@ class Rebuild:
         *,
         placement: Placement,
         windows: Windows,
-        history: Callable[[], History],
+        history: Callable[[int], History],
         requests: RequestSink,
         report: Report,
     ) -> None:
@@ -123,7 +123,7 @@ class Rebuild:
         site = await self._placement.begin(uuid.uuid4().hex[:12], self._windows)
         _log.info("rebuild.started", namespace=site.namespace, planned=standing.is_ready)
         async with _alive(site), _cleared_up(self._placement, site):
-            filling = _Filling(site, self._history(), self._report)
+            filling = _Filling(site, self._history(site.began_ms), self._report)
             if standing.is_ready:
                 await filling.catch_up("read before the switch")
             former = await site.put_in_force()

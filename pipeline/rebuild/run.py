@@ -38,8 +38,8 @@ async def _run(parts: RebuildParts, report: Report, *, if_needed: bool) -> Rebui
     policy = parts.policy
     sieve, decode = Sieve(policy.matching), Decoder(policy.matching, policy.workspaces)
 
-    def history() -> TopicHistory:
-        return TopicHistory(parts.client, parts.topics, parts.since_ms(), sieve, decode)
+    def history(now_ms: int) -> TopicHistory:
+        return TopicHistory(parts.client, parts.topics, parts.since_ms(now_ms), sieve, decode)
 
     rebuild = Rebuild(
         placement=parts.placement,

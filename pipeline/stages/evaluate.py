@@ -16,7 +16,9 @@ from pipeline.ports import (
     AlertLog,
     Dossier,
     FactStore,
+    Freshness,
     Published,
+    Reaches,
     Ready,
     Revision,
     Status,
@@ -58,6 +60,11 @@ class Evaluate:
         self._rule = _Rule(facts, policy, policy.digest)
         self._clock = clock
         self._counts = counts
+        self._reaches: Callable[[], Reaches] = Reaches
+
+    def watch(self, reaches: Callable[[], Reaches]) -> None:
+        """Ask for how far the sources have been read whenever a revision is made; not to wait."""
+        self._reaches = reaches
 
     @property
     def policy(self) -> Policy:
@@ -127,6 +134,7 @@ class Evaluate:
             detected_at=self._clock(),
             sources=_sources(verdict, (*dossier.variants, *evidence)),
             policy_digest=rule.digest,
+            freshness=Freshness(self._reaches(), dossier.latest),
         )
         return _Judged(verdict, revision)
 

@@ -13,7 +13,6 @@ from typing import Final, assert_never
 
 import structlog
 
-from pipeline.core.event_time import EventTime
 from pipeline.core.model import Assignment, Behavior, Fact, GraphRequest, Position, Risk, Seen
 from pipeline.core.window import Windows
 from pipeline.ports import (
@@ -26,6 +25,7 @@ from pipeline.ports import (
 )
 from pipeline.sources.outcome import Ignored, Malformed, Record
 from pipeline.stages.counts import ObserveCounts
+from pipeline.stages.seldom import Seldom
 
 Decode = Callable[[bytes | None], list[Record]]
 """Takes a value apart into its records."""
@@ -40,13 +40,21 @@ _BYTES_A_TURN: Final = 1024 * 1024
 """Decoded before others get a turn of the loop: heartbeats run on it, too."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Late:
+    """A fact whose record was appended later than the policy waits, and how much after it."""
+
+    seen: Seen[Fact]
+    after: timedelta
+
+
 @dataclass(slots=True)
 class _Harvest:
     facts: list[Seen[Fact]] = field(default_factory=list)
     letters: list[DeadLetter] = field(default_factory=list)
     ignored: list[tuple[str, Ignored]] = field(default_factory=list)
     unmapped: int = 0
-    too_late: list[str] = field(default_factory=list)
+    too_late: list[_Late] = field(default_factory=list)
 
 
 class Observe:
@@ -68,6 +76,7 @@ class Observe:
         self._decode = decode
         self._lateness_ms = _milliseconds(windows.lateness)
         self._counts = counts
+        self._late_told = Seldom()
 
     def follow(self, facts: FactStore, decode: Decode, windows: Windows) -> None:
         """Go by another policy from now on, in the batch in hand, too.
@@ -130,15 +139,14 @@ class Observe:
                 harvest.letters.append(DeadLetter(candidate, reason, record.index))
             case Assignment() | Risk() | Behavior() | GraphRequest():
                 position = Position(where.topic, where.partition, where.offset, record.index)
-                harvest.facts.append(Seen(decoded, position))
+                seen = Seen[Fact](decoded, position)
+                harvest.facts.append(seen)
                 harvest.unmapped += bool(record.unmapped_workspace)
-                if self._is_too_late(decoded.event_time, candidate.timestamp_ms):
-                    harvest.too_late.append(kind_of(decoded))
+                after_ms = candidate.timestamp_ms - decoded.event_time // 10_000
+                if after_ms > self._lateness_ms:
+                    harvest.too_late.append(_Late(seen, timedelta(milliseconds=after_ms)))
             case _:
                 assert_never(decoded)
-
-    def _is_too_late(self, event_time: EventTime, appended_ms: int) -> bool:
-        return appended_ms - event_time // 10_000 > self._lateness_ms
 
     def _report(self, harvest: _Harvest) -> None:
         for topic, ignored in harvest.ignored:
@@ -155,8 +163,24 @@ class Observe:
             )
         for _ in range(harvest.unmapped):
             self._counts.unmapped_workspace()
-        for kind in harvest.too_late:
-            self._counts.too_late(kind)
+        if harvest.too_late:
+            self._tell_of(harvest.too_late)
+
+    def _tell_of(self, late: Sequence[_Late]) -> None:
+        for one in late:
+            self._counts.too_late(kind_of(one.seen.fact))
+        told = self._late_told.tell(len(late))
+        if told is not None:
+            latest = max(late, key=lambda one: one.after)
+            _log.warning(
+                "record.came_late",
+                records=told,
+                kind=kind_of(latest.seen.fact),
+                position=str(latest.seen.position),
+                tenant_id=latest.seen.fact.tenant_id,
+                seconds=round(latest.after.total_seconds()),
+                advice="facts it belongs to may have expired: only a backtest is certain",
+            )
 
 
 def _milliseconds(span: timedelta) -> int:

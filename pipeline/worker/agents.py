@@ -7,21 +7,29 @@ from pipeline.ports import DeadLetter, DeadLetterSink
 from pipeline.reader.batch import RecordBatch
 from pipeline.stages.evaluate import Evaluate
 from pipeline.stages.observe import Observe
+from pipeline.worker.delays import Delays
 from pipeline.worker.holding import Stage
 from pipeline.worker.ownership import AlertLogs
 
 
-def observing(observe: Observe) -> Stage:
+def observing(observe: Observe, delays: Delays) -> Stage:
     """Return what the source agents hand their batches to."""
 
     async def stage(batch: RecordBatch) -> bool:
-        return await observe(batch.candidates, batch.ready)
+        if not await observe(batch.candidates, batch.ready):
+            return False
+        delays.ended(batch.candidates)
+        return True
 
     return stage
 
 
 def evaluating(
-    evaluate: Evaluate, logs: AlertLogs, letters: DeadLetterSink, metrics: Metrics
+    evaluate: Evaluate,
+    logs: AlertLogs,
+    letters: DeadLetterSink,
+    metrics: Metrics,
+    delays: Delays,
 ) -> Stage:
     """Return what the agent of the evaluations topic hands its batches to."""
 
@@ -47,6 +55,7 @@ def evaluating(
             metrics.handled(batch.topic, "request")
         for letter in unreadable:
             metrics.dead_lettered(letter.candidate.position.topic)
+        delays.ended(batch.candidates)
         return True
 
     return stage

@@ -97,15 +97,16 @@ class Holding:
             for pause in pauses():
                 try:
                     if not await self._stage(batch):
+                        self._tell_of_end("batch.dropped", batch)
                         return "stale"
                 except (StoreUnavailable, BrokerUnavailable) as error:
                     self._hold(batch, error)
                 else:
                     batch.done()
-                    if self._holds_since is not None:
-                        _log.info("batch.resumed", batch=str(batch))
+                    self._tell_of_end("batch.resumed", batch)
                     return "acknowledged"
                 if await self._is_stopping_after(pause) or not await batch.ready():
+                    self._tell_of_end("batch.dropped", batch)
                     return "dropped"
             raise AssertionError("pauses do not end")
         finally:
@@ -123,6 +124,11 @@ class Holding:
         if now - self._spoke_at >= SPEAKS_EVERY:
             self._spoke_at = now
             _log.warning(f"{on}.unavailable", batch=str(batch), error=str(error))
+
+    def _tell_of_end(self, event: str, batch: RecordBatch) -> None:
+        """Say that a batch waits no longer, if it did."""
+        if self._holds_since is not None:
+            _log.info(event, batch=str(batch), seconds=round(self.held_for, 3))
 
     async def _is_stopping_after(self, pause: float) -> bool:
         try:

@@ -1,7 +1,7 @@
 """A reader as a service of the worker, and its joining anew when ownership is in doubt."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import structlog
@@ -12,6 +12,8 @@ from pipeline.core.errors import BrokerUnavailable, MasswatchError
 from pipeline.reader.batch import Partition
 from pipeline.reader.counts import Counts
 from pipeline.reader.reader import Reader
+from pipeline.reader.watch import Progress
+from pipeline.worker.source_watch import Sighting
 
 _PAUSE = 0.5
 
@@ -126,6 +128,16 @@ class Reading(Service):
             commits_unanswered=counts.commits_unanswered,
             resets=counts.resets,
         )
+
+    def sightings(self) -> Iterator[Sighting]:
+        """Yield every partition that is being read, or was since the worker's start."""
+        progressing = {one.partition: one for one in self._progress()}
+        for partition in self._counts.partitions.keys() | progressing.keys():
+            fetched = self._counts.of(partition).fetched
+            yield Sighting(partition, fetched, progressing.get(partition))
+
+    def _progress(self) -> Sequence[Progress]:
+        return () if self._reader is None else self._reader.progress()
 
     def values(self) -> Iterator[Values]:
         """Yield how the values of every partition have fared since the worker's start."""

@@ -2,29 +2,35 @@
 
 import asyncio
 from collections.abc import Coroutine, Sequence
+from dataclasses import asdict
 from datetime import timedelta
 from typing import Any, Final
 
 import structlog
 
+from pipeline.adapters.kafka_metadata import partition_counts
+from pipeline.adapters.metrics import Wait
 from pipeline.adapters.redis_placement import Placement
+from pipeline.adapters.redis_reaches import RedisReaches
 from pipeline.config import Settings
-from pipeline.core.errors import StoreUnavailable
+from pipeline.core.errors import StoreRefuses, StoreUnavailable
 from pipeline.reader.batch import Partition
 from pipeline.reader.membership import Hook, nothing
 from pipeline.reader.reader import Reader
 from pipeline.reader.settings import ReaderSettings
 from pipeline.reader.sieve import Sieve
-from pipeline.wiring import Parts
+from pipeline.wiring import Parts, clock
 from pipeline.worker.agents import evaluating, observing
 from pipeline.worker.app import add_agent, make_app
 from pipeline.worker.asking import Asking
+from pipeline.worker.delays import Delays
 from pipeline.worker.holding import Holding, Stage, pauses
 from pipeline.worker.http import Answers, Http
 from pipeline.worker.ownership import AlertLogs
 from pipeline.worker.reading import Reading
 from pipeline.worker.reloading import Reloading
 from pipeline.worker.restoring import Restoring
+from pipeline.worker.source_watch import SourceWatch
 from pipeline.worker.watchdog import LoopWatch, Watchdog, end_hard
 from topics.catalogue import EVALUATIONS
 
@@ -33,6 +39,9 @@ STORE_WITHIN: Final = timedelta(seconds=15)
 
 _PROBE_WITHIN: Final = 2.0
 _HELD_AT_MOST: Final = 5.0
+_COUNTED_WITHIN: Final = timedelta(seconds=3)
+_FETCH_ANSWERED_WITHIN: Final = timedelta(seconds=1)
+"""An idle fetch is answered after half a second, by aiokafka's default."""
 _REBUILDERS_PARTITION: Final = 0
 """Its owner among the evaluations has the store rebuilt: there is one at any time."""
 
@@ -69,21 +78,30 @@ class Worker:
                 source.agent,
                 source.topics,
                 source.settings,
-                observing(parts.observe),
+                observing(parts.observe, self._delays("observe", settings)),
                 sieve=source.sieve,
             )
         self._add(
             "evaluations",
             (EVALUATIONS,),
             parts.evaluations,
-            evaluating(parts.evaluate, self._logs, parts.letters, parts.metrics),
+            evaluating(
+                parts.evaluate,
+                self._logs,
+                parts.letters,
+                parts.metrics,
+                self._delays("evaluate", settings),
+            ),
             on_assigned=self._take_over,
             on_revoked=self._logs.give_up,
         )
         parts.metrics.watch(
             lambda: (one for agent in self._agents for one in agent.reading.values()),
             lambda: (agent.reading.membership() for agent in self._agents),
+            lambda: (Wait(one.reading.agent, one.holding.held_for) for one in self._agents),
         )
+        self._sources = self._source_watch(settings)
+        parts.evaluate.watch(lambda: self._sources.reaches)
 
     async def run(self, stopping: asyncio.Event, hung_up: asyncio.Event) -> None:
         """Work until told to stop, then stop orderly; reload the policy when it is hung up.
@@ -105,6 +123,7 @@ class Worker:
             self._app.add_future(self._asking.run())
             self._app.add_future(self._reloading.run(hung_up))
             self._app.add_future(self._restoring.run())
+            self._app.add_future(self._sources.run())
             self._app.add_future(self._warn_of_surplus())
             _log.info("worker.started", policy=self._parts.policy.digest)
             await _first(stopping.wait(), self._app.wait_until_stopped())
@@ -173,6 +192,22 @@ class Worker:
         )
         self._agents.append(_Agent(holding, reading))
 
+    def _delays(self, step: str, settings: Settings) -> Delays:
+        return Delays(step, settings.worker.delayed_after, clock, self._parts.metrics)
+
+    def _source_watch(self, settings: Settings) -> SourceWatch:
+        placement, worker = self._parts.placement, settings.worker
+        return SourceWatch(
+            asdict(settings.kafka.sources),
+            sightings=lambda: (one for agent in self._agents for one in agent.reading.sightings()),
+            partitions=lambda: partition_counts(self._parts.client, within=_COUNTED_WITHIN),
+            exchange=RedisReaches(placement.client, placement.marks.base).exchange,
+            clock=clock,
+            quiet_after=worker.quiet_after,
+            margin=worker.commit_interval + _FETCH_ANSWERED_WITHIN,
+            metrics=self._parts.metrics,
+        )
+
     async def _live(self) -> list[str]:
         return list(self._watchdog.found)
 
@@ -230,7 +265,8 @@ async def _wait_for(placement: Placement) -> None:
         try:
             await placement.look()
         except StoreUnavailable as error:
-            if asyncio.get_running_loop().time() > deadline:
+            is_over = asyncio.get_running_loop().time() > deadline
+            if is_over or isinstance(error, StoreRefuses):
                 raise
             _log.warning("store.unavailable", error=str(error))
             await asyncio.sleep(pause)

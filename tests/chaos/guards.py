@@ -40,9 +40,8 @@ def main() -> int:
         running = reports(schedules, given.lanes, given.folder.resolve(), guards_off=guard)
         with closing(running):
             bitten = next((report for report in running if report.faults), None)
-        if bitten is None:
-            toothless += 1
-        print(f"{guard}: {bitten or 'NO SCHEDULE CAME OUT WRONG'}", flush=True)
+            print(f"{guard}: {bitten or 'NO SCHEDULE CAME OUT WRONG'}", flush=True)
+        toothless += bitten is None
     return 1 if toothless else 0
 
 

@@ -1,16 +1,28 @@
 """Many schedules, several at once: each lane is a process with servers of its own."""
 
+import os
 import shutil
+import signal
+import threading
 import traceback
 from collections.abc import Generator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from contextlib import ExitStack
-from multiprocessing import get_context, util
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from contextlib import suppress
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Final
 
 from chaos.lane import Lane
 from chaos.run import Report, run
 from chaos.schedule import Schedule
+
+from pipeline.localstack import down
+
+ENDS_WITHIN: Final = 400.0
+"""Seconds for one schedule; its own waits are bounded, and together they stay below."""
+
+_SPAWN: Final = get_context("spawn")
 
 
 class Lanes:
@@ -23,24 +35,35 @@ class Lanes:
     """
 
     def __init__(self, count: int, folder: Path, *, guards_off: str = "") -> None:
-        self._pool = ProcessPoolExecutor(
-            count, get_context("spawn"), initializer=_begin, initargs=(folder, guards_off)
-        )
+        self._threads = ThreadPoolExecutor(count)
+        self._mine = threading.local()
+        self._all: list[_Process] = []
+        self._folder = folder
+        self._guards_off = guards_off
 
     def run(self, schedule: Schedule) -> "Future[Report]":
         """Let a schedule be run when a lane is free."""
-        return self._pool.submit(_run, schedule)
+        return self._threads.submit(self._run, schedule)
 
     def close(self) -> None:
         """Run nothing more, and stop the servers."""
-        self._pool.shutdown(cancel_futures=True)
+        for process in self._all:
+            process.end()
+        self._threads.shutdown(cancel_futures=True)
+
+    def _run(self, schedule: Schedule) -> Report:
+        process: _Process | None = getattr(self._mine, "process", None)
+        if process is None or not process.is_alive:
+            self._mine.process = process = _Process(self._folder, self._guards_off)
+            self._all.append(process)
+        return process.run(schedule)
 
 
 def reports(
     schedules: Sequence[Schedule], lanes: int, folder: Path, *, guards_off: str = ""
 ) -> Generator[Report, None, None]:
     """Yield the report of each schedule as it comes."""
-    running = Lanes(min(lanes, len(schedules)) or 1, folder, guards_off=guards_off)
+    running = Lanes(lanes, folder, guards_off=guards_off)
     try:
         for done in as_completed([running.run(one) for one in schedules]):
             yield done.result()
@@ -48,41 +71,65 @@ def reports(
         running.close()
 
 
-class _Here:
-    """This process's lane."""
+class _Process:
+    """A lane in a process, and session, of its own; what it starts ends with it."""
 
-    lane: Lane | None = None
-    folder = Path()
-    guards_off = ""
+    def __init__(self, folder: Path, guards_off: str) -> None:
+        self._here, there = _SPAWN.Pipe()
+        self._folder = folder
+        self._process = _SPAWN.Process(target=_work, args=(there, folder, guards_off))
+        self._process.start()
+        there.close()
+        self._ending = threading.Lock()
+        self._has_ended = False
+
+    @property
+    def is_alive(self) -> bool:
+        return self._process.is_alive()
+
+    def run(self, schedule: Schedule) -> Report:
+        self._here.send(schedule)
+        try:
+            if not self._here.poll(ENDS_WITHIN):
+                self.end()
+                return Report(schedule, [f"not ended within {ENDS_WITHIN:g} s"])
+            report: Report = self._here.recv()
+        except EOFError:
+            self.end()
+            return Report(schedule, [f"its process ended with {self._process.exitcode}"])
+        return report
+
+    def end(self) -> None:
+        pid = self._process.pid
+        with self._ending:
+            if self._has_ended or pid is None:
+                return
+            with suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL)
+            self._process.join()
+            down(_servers_of(self._folder, pid), purge=True)
+            self._has_ended = True
 
 
-def _begin(folder: Path, guards_off: str) -> None:
-    _Here.folder, _Here.guards_off = folder, guards_off
-    # The pool ends its processes without atexit.
-    util.Finalize(None, _end, exitpriority=10)
+def _work(asked: Connection, folder: Path, guards_off: str) -> None:
+    os.setsid()
+    with Lane(_servers_of(folder, os.getpid())) as lane:
+        while True:
+            asked.send(_report(asked.recv(), lane, folder, guards_off))
 
 
-def _end() -> None:
-    if _Here.lane is not None:
-        _Here.lane.__exit__(None, None, None)
-        _Here.lane = None
+def _servers_of(folder: Path, pid: int) -> Path:
+    return folder / f"lane-{pid}"
 
 
-def _run(schedule: Schedule) -> Report:
-    logs = _Here.folder / f"seed-{schedule.seed}"
+def _report(schedule: Schedule, lane: Lane, folder: Path, guards_off: str) -> Report:
+    logs = folder / f"seed-{schedule.seed}"
     shutil.rmtree(logs, ignore_errors=True)
     try:
-        if _Here.lane is None:
-            name = get_context().current_process().pid
-            _Here.lane = Lane(_Here.folder / f"lane-{name}")
-        else:
-            _Here.lane.reset()
-        report = run(schedule, _Here.lane, logs, guards_off=_Here.guards_off)
-    except Exception:  # noqa: BLE001 - a broken lane is a fault of this schedule, and is replaced
+        lane.reset()
+        report = run(schedule, lane, logs, guards_off=guards_off)
+    except Exception:  # noqa: BLE001 - whatever it is, it is a fault of this schedule
         report = Report(schedule, [traceback.format_exc()])
-    if report.faults:
-        with ExitStack() as ended:
-            ended.callback(_end)
-    else:
+    if not report.faults:
         shutil.rmtree(logs, ignore_errors=True)
     return report

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -129,9 +129,9 @@ def run(schedule: Schedule, lane: Lane, folder: Path, *, guards_off: str = "") -
         feed.finish()
         over("sending")
         rests = time.monotonic()
-        at_rest = _Rest(lane.client, application, scene)
-        if not wait.until(at_rest, within=SETTLED_WITHIN, every=_LOOKS_EVERY):
-            raise MasswatchError(f"not all handled within {SETTLED_WITHIN:g} s")
+        with closing(_Rest(lane.client, application, scene)) as at_rest:
+            if not wait.until(at_rest, within=SETTLED_WITHIN, every=_LOOKS_EVERY):
+                raise MasswatchError(f"not all handled within {SETTLED_WITHIN:g} s")
         over("all handled")
         report.seconds = 0.0, time.monotonic() - rests
         for worker in scene.live:
@@ -165,6 +165,9 @@ class _Rest:
         is_handled = self._scene.all_ready() and self._nothing_lags()
         is_at_rest, self._was_handled = is_handled and self._was_handled, is_handled
         return is_at_rest
+
+    def close(self) -> None:
+        self._groups.close()
 
     def _nothing_lags(self) -> bool:
         try:

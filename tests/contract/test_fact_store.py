@@ -27,7 +27,7 @@ from pipeline.core.model import (
     Seen,
 )
 from pipeline.core.window import Windows
-from pipeline.ports import Dossier, FactStore
+from pipeline.ports import Dossier, FactStore, Latest
 
 WINDOWS = Windows()
 CONTOSO = "0f4ad6e2-7c1b-4a3e-9f55-2b8d1c6e9a10"
@@ -417,3 +417,43 @@ def test_hostile_ids_and_texts_never_meet(store: Store) -> None:
 def meet(assignment: Assignment, risk: Risk) -> bool:
     same_tenant = assignment.tenant_id == risk.tenant_id
     return same_tenant and not keys_of(assignment).isdisjoint(keys_of(risk))
+
+
+def test_the_latest_fact_of_each_kind_is_that_of_the_whole_tenant(store: Store) -> None:
+    assignment, of_another = an_assignment(), "eve@contoso.example"
+    latest = [later(MONDAY, timedelta(days=days)) for days in (30, 20, 10)]
+
+    store.add(
+        assignment,
+        a_risk(at=latest[0], upn=of_another),
+        a_risk(at=MONDAY),
+        a_behavior(at=latest[1], upn=of_another),
+        a_graph_request(at=latest[2], client_request_id="another"),
+        a_risk(at=later(MONDAY, timedelta(days=40)), tenant_id=FABRIKAM),
+    )
+
+    [dossier] = store.dossiers([assignment.id])
+    assert dossier.latest == Latest(*latest)
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+def test_the_latest_fact_is_known_in_whichever_order_facts_come(
+    store: Store, order: tuple[int, ...]
+) -> None:
+    assignment = an_assignment()
+    store.add(assignment)
+
+    for day in order:
+        store.add(a_risk(at=later(MONDAY, timedelta(days=day))))
+
+    [dossier] = store.dossiers([assignment.id])
+    assert dossier.latest == Latest(risk=later(MONDAY, timedelta(days=2)))
+
+
+def test_a_tenant_of_which_no_evidence_ever_came_has_no_latest(store: Store) -> None:
+    assignment = an_assignment()
+
+    store.add(assignment, a_risk(tenant_id=FABRIKAM))
+
+    [dossier] = store.dossiers([assignment.id])
+    assert dossier.latest == Latest()

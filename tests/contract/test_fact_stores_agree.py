@@ -29,7 +29,7 @@ from pipeline.core.model import (
 )
 from pipeline.core.window import Windows
 from pipeline.localstack import Addresses
-from pipeline.ports import FactStore
+from pipeline.ports import FactStore, Latest
 
 WINDOWS = Windows()
 
@@ -100,11 +100,22 @@ def agrees_with_brute_force(
         assert {seen.fact for seen in found} == {
             fact for fact in all_evidence if any(belongs(one, fact) for one in theirs)
         }
+        assert dossier.latest == latest_of(dossier.id.tenant_id, all_evidence)
     for fact in first:
         touched = runner.run(store.touched([fact]))
         assert touched >= must_touch(fact, variants)
         assert touched <= {of for of in ids if of.tenant_id == fact.tenant_id}
     assert set(runner.run(listed(store))) == set(ids)
+
+
+def latest_of(tenant_id: str, all_evidence: Sequence[Evidence]) -> Latest:
+    theirs = [fact for fact in all_evidence if fact.tenant_id == tenant_id]
+    return Latest(
+        *(
+            max((fact.event_time for fact in theirs if isinstance(fact, kind)), default=None)
+            for kind in (Risk, Behavior, GraphRequest)
+        )
+    )
 
 
 def must_touch(fact: Fact, variants: Sequence[Assignment]) -> set[AssignmentId]:

@@ -39,6 +39,7 @@ class Place:
     addresses: Addresses
     prefix: str
     tenant: str = field(default_factory=lambda: str(uuid.uuid4()))
+    settings: dict[str, str] = field(default_factory=dict)
 
     @property
     def client(self) -> dict[str, str]:
@@ -56,6 +57,10 @@ class Place:
     def identity_info(self) -> str:
         return self.prefix + "identity-info"
 
+    @property
+    def behavior_entities(self) -> str:
+        return self.prefix + "behavior-entities"
+
     def environment(self, port: int) -> dict[str, str]:
         topics = "MASSWATCH_KAFKA__TOPICS__"
         return {
@@ -67,15 +72,16 @@ class Place:
             "MASSWATCH_HTTP__PORT": str(port),
             f"{topics}AUDIT": self.audit,
             f"{topics}IDENTITY_INFO": self.identity_info,
-            f"{topics}BEHAVIOR_ENTITIES": self.prefix + "behavior-entities",
+            f"{topics}BEHAVIOR_ENTITIES": self.behavior_entities,
             f"{topics}GRAPH_ACTIVITY": self.prefix + "graph",
+            **self.settings,
         }
 
     def create_topics(self) -> Self:
         sources = Sources(
             audit=(self.audit,),
             identity_info=(self.identity_info,),
-            behavior_entities=(self.prefix + "behavior-entities",),
+            behavior_entities=(self.behavior_entities,),
             graph_activity=(self.prefix + "graph",),
         )
         kafka_admin.apply(catalogue(sources), self.client, replication=1)
@@ -253,6 +259,37 @@ def test_a_delegated_admins_assignment_is_an_alert_and_a_later_risk_its_second_r
     assert (second["revision"], second["reasons"]) == (2, ["user_risk", "delegated_admin"])
     assert first["alert_id"] == second["alert_id"]
     assert [one["topic"] for one in second["sources"]] == [place.audit, place.identity_info]
+
+
+def test_an_alert_says_how_fresh_its_sources_are_and_a_quiet_source_is_told(
+    stack: Addresses, prefix: str, start: Start
+) -> None:
+    place = Place(stack, prefix, settings={"MASSWATCH_WORKER__QUIET_AFTER": "2"}).create_topics()
+    worker = start(place)
+    until(worker.is_ready)
+    sieved = place.a_risk().replace(b"High", b"None")
+
+    place.send(place.identity_info, sieved)
+    until(lambda: worker.metric("masswatch_source_read_to", of="identity_info") > 0)
+    until(lambda: worker.metric("masswatch_source_last_record", of="identity_info") > 0)
+    place.send(place.audit, place.an_assignment("event-1", is_delegated_admin=True))
+    until(lambda: len(place.alerts()) == 1)
+
+    (alert,) = place.alerts()
+    of_risk, of_behaviors = (
+        alert["freshness"][source] for source in ("identity_info", "behavior_entities")
+    )
+    assert max(of_risk["last_record_at"], of_risk["read_to"]) < alert["detected_at"]
+    assert of_risk["latest_fact_time"] is None
+    assert of_behaviors["last_record_at"] is None
+    assert of_behaviors["read_to"] is not None
+
+    until(lambda: place.behavior_entities in quiet_topics(worker))
+
+
+def quiet_topics(worker: Worker) -> list[str]:
+    logs = (json.loads(line) for line in worker.log.read_text().splitlines())
+    return [topic for one in logs if one["event"] == "source.quieted" for topic in one["topics"]]
 
 
 def test_told_to_stop_a_worker_ends_at_once_and_has_committed(place: Place, start: Start) -> None:

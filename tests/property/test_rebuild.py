@@ -181,7 +181,7 @@ class World:
         rebuild = Rebuild(
             placement=self.placement(me),
             windows=WINDOWS,
-            history=lambda: self.log,
+            history=lambda _: self.log,
             requests=self.requests,
             report=lambda _: None,
         )

@@ -1,15 +1,17 @@
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
-from pipeline.adapters.alert_codec import decode, encode, to_alert
+from pipeline.adapters.alert_codec import decode, encode, to_alert, without_arrival
 from pipeline.core.evaluate import evaluate
 from pipeline.core.event_time import EventTime, event_time_of
 from pipeline.core.model import Actor, App, Assignment, Evidence, Fact, GraphRequest, Position, Risk
 from pipeline.core.policy import Policy
 from pipeline.core.verdict import fact_id
-from pipeline.ports import Revision, Status
+from pipeline.ports import Freshness, Latest, Reach, Reaches, Revision, Status
+from topics import alert as wire
 
 TENANT = "5f0c6c0a-0d3c-4c1e-9a57-1d6f5d3f0a11"
 MONDAY = event_time_of(datetime(2026, 3, 2, 9, 12, 41, 553000, tzinfo=UTC))
@@ -127,3 +129,57 @@ def test_evidence_without_a_source_is_refused() -> None:
 
     with pytest.raises(ValueError, match="sources: nothing for fact"):
         decode(json.dumps(alert).encode())
+
+
+def at(seconds: int) -> EventTime:
+    return EventTime(MONDAY + seconds * 10_000_000)
+
+
+FRESHNESS = Freshness(
+    Reaches(
+        identity_info=Reach(last_record_at=at(1), read_to=at(2)),
+        behavior_entities=Reach(last_record_at=at(3)),
+    ),
+    Latest(risk=at(4), graph=at(5)),
+)
+
+
+def test_each_source_says_how_far_it_was_known_and_null_where_nobody_knows() -> None:
+    alert = to_alert(replace(a_revision(an_assignment()), freshness=FRESHNESS))
+
+    assert alert.freshness.model_dump() == {
+        "identity_info": {
+            "read_to": "2026-03-02T09:12:43.5530000Z",
+            "last_record_at": "2026-03-02T09:12:42.5530000Z",
+            "latest_fact_time": "2026-03-02T09:12:45.5530000Z",
+        },
+        "behavior_entities": {
+            "read_to": None,
+            "last_record_at": "2026-03-02T09:12:44.5530000Z",
+            "latest_fact_time": None,
+        },
+        "graph_activity": {
+            "read_to": None,
+            "last_record_at": None,
+            "latest_fact_time": "2026-03-02T09:12:46.5530000Z",
+        },
+    }
+
+
+def test_freshness_depends_on_arrival_alone() -> None:
+    revision = a_revision(an_assignment())
+    fresh, stale = to_alert(replace(revision, freshness=FRESHNESS)), to_alert(revision)
+
+    assert fresh != stale
+    assert fresh.digest == stale.digest
+    assert without_arrival(fresh.model_dump()) == without_arrival(stale.model_dump())
+
+
+def test_an_alert_from_before_there_was_freshness_is_still_read() -> None:
+    alert = json.loads(encode(a_revision(an_assignment())).value)
+    del alert["freshness"]
+
+    alert_id, _ = decode(json.dumps(alert).encode())
+
+    assert alert_id == alert["alert_id"]
+    assert wire.Alert.model_validate(alert).freshness == wire.Freshness.unknown()

@@ -42,7 +42,11 @@ def test_every_part_can_be_set_by_its_name(monkeypatch: pytest.MonkeyPatch) -> N
     settings = load_settings()
 
     assert settings.kafka.client() == {"bootstrap.servers": "one:9092,other:9092"}
-    assert settings.redis.url == "rediss://:secret@cache.example.org:6380/1"
+    assert settings.kafka.aiokafka() == {}
+    assert settings.redis.client() == {
+        "url": "rediss://:secret@cache.example.org:6380/1",
+        "access": {},
+    }
     assert (settings.http.port, settings.log.format) == (0, "console")
     assert settings.policy_file == Path("policy.toml")
 

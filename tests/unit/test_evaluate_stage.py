@@ -9,10 +9,11 @@ from stages import Counts, always, ready_times, run
 from pipeline.adapters.memory_alerts import MemoryAlerts, MemoryAlertsTopic
 from pipeline.adapters.memory_facts import MemoryFacts
 from pipeline.core.errors import LostOwnership
+from pipeline.core.event_time import format_event_time
 from pipeline.core.model import AssignmentId, Fact, Position, Seen
 from pipeline.core.policy import Policy, Reason, TenantPolicy
 from pipeline.core.window import Window, Windows
-from pipeline.ports import Dossier, Published, Status
+from pipeline.ports import Dossier, Published, Reach, Reaches, Status
 from pipeline.stages.evaluate import Evaluate
 from topics.alert import Alert
 
@@ -277,3 +278,31 @@ def test_what_is_in_hand_when_the_policy_changes_is_judged_by_the_former_one() -
         ("user_risk", "delegated_admin"),
     ]
     assert dict(stage.topic.records[0][0].headers)[POLICY] == narrow.digest.encode()
+
+
+def test_an_alert_says_how_fresh_its_evidence_could_be() -> None:
+    stage = Stage()
+    stage.knows(DELEGATED, a_risk(at=MONDAY, upn="eve@example.org"))
+    judging = stage.stage(Policy())
+    judging.watch(lambda: Reaches(identity_info=Reach(MONDAY, shifted(MONDAY, plus_ticks=1))))
+
+    run(judging([DELEGATED.id], stage.log, always))
+
+    (alert,) = stage.alerts()
+    of_risk, of_behaviors = alert.freshness.identity_info, alert.freshness.behavior_entities
+    assert of_risk.last_record_at == of_risk.latest_fact_time == format_event_time(MONDAY)
+    assert of_risk.read_to == format_event_time(shifted(MONDAY, plus_ticks=1))
+    assert set(of_behaviors.model_dump().values()) == {None}
+
+
+def test_fresher_sources_alone_are_no_reason_for_a_revision() -> None:
+    stage = Stage()
+    stage.knows(DELEGATED)
+    stage.evaluates(DELEGATED.id)
+
+    stage.knows(a_risk(at=MONDAY, upn="eve@example.org"))
+    judging = stage.stage(Policy())
+    judging.watch(lambda: Reaches(identity_info=Reach(MONDAY, MONDAY)))
+    run(judging([DELEGATED.id], stage.log, always))
+
+    assert [one.revision for one in stage.alerts()] == [1]

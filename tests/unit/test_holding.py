@@ -3,6 +3,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 import pytest
+from structlog.testing import capture_logs
 
 from pipeline.adapters.metrics import Metrics
 from pipeline.core.errors import BrokerUnavailable, LostOwnership, StoreUnavailable
@@ -155,3 +156,34 @@ def test_anything_unforeseen_crashes_the_worker_and_acknowledges_nothing() -> No
 
     assert handled.crashes == [bug]
     assert not handled.claim.is_done
+
+
+def test_a_wait_for_the_store_is_logged_when_it_begins_and_when_it_ends() -> None:
+    with capture_logs() as logs:
+        handle(AStage([StoreUnavailable("redis: away")] * 2), AClaim())
+
+    begun, ended = logs
+    assert (begun["event"], begun["error"]) == ("store.unavailable", "redis: away")
+    assert (ended["event"], ended["batch"]) == ("batch.resumed", begun["batch"])
+    assert ended["seconds"] >= 0.05
+
+
+def test_a_wait_that_ends_with_the_worker_is_logged_too() -> None:
+    stage = AStage([StoreUnavailable("redis: away")] * 1000)
+
+    async def stop(holding: Holding) -> None:
+        await stage.called.wait()
+        holding.stop()
+
+    with capture_logs() as logs:
+        handle(stage, AClaim(), stop)
+
+    assert [one["event"] for one in logs] == ["store.unavailable", "batch.dropped"]
+
+
+def test_a_batch_that_never_waited_is_not_worth_a_line() -> None:
+    with capture_logs() as logs:
+        handle(AStage(), AClaim())
+        handle(AStage([False]), AClaim())
+
+    assert logs == []

@@ -1,4 +1,4 @@
-from pipeline.adapters.metrics import Membership, Metrics, Values
+from pipeline.adapters.metrics import Membership, Metrics, Values, Wait
 
 
 def text_of(values: list[Values], memberships: list[Membership]) -> list[str]:
@@ -59,3 +59,14 @@ def test_how_readings_of_the_policy_ended_is_counted_from_nothing() -> None:
     lines = metrics.text().decode().splitlines()
     for end, count in (("reloaded", 0), ("unchanged", 0), ("refused", 1)):
         assert f'masswatch_policy_reloads_total{{end="{end}"}} {count}.0' in lines
+
+
+def test_how_long_an_agent_has_been_waiting_is_told_when_it_is_asked() -> None:
+    metrics, seconds = Metrics("1"), [12.5]
+    metrics.watch(lambda: (), lambda: (), lambda: [Wait("audit", seconds[0])])
+    waiting = metrics.text().decode().splitlines()
+
+    seconds[0] = 0.0
+
+    assert 'masswatch_held_seconds{agent="audit"} 12.5' in waiting
+    assert 'masswatch_held_seconds{agent="audit"} 0.0' in metrics.text().decode().splitlines()

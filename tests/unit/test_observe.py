@@ -15,6 +15,7 @@ from builders import (
     shifted,
 )
 from stages import Counts, always, ready_times, run
+from structlog.testing import capture_logs
 
 from pipeline.adapters.memory_alerts import MemoryDeadLetters, MemoryRequests
 from pipeline.adapters.memory_facts import MemoryFacts
@@ -192,6 +193,35 @@ def test_a_record_appended_more_than_the_lateness_after_its_event_time_is_too_la
 
     assert stage.counts.seen["too late assignment"] == counted
     assert stage.counts.seen["handled assignment"] == 1
+
+
+def test_a_record_that_came_late_is_logged_with_its_position_and_how_late() -> None:
+    stage = Stage()
+    late, later = (
+        MONDAY // 10_000 + (WINDOWS.lateness + timedelta(hours=hours)) // timedelta(milliseconds=1)
+        for hours in (1, 2)
+    )
+
+    with capture_logs() as logs:
+        batch = [candidate(ASSIGNMENT, 7, late), candidate(ASSIGNMENT, 8, later)]
+        run(stage.observe(batch, always))
+
+    (line,) = [one for one in logs if one["event"] == "record.came_late"]
+    assert line["position"] == "intune.audit.v1[3]@8#0"
+    assert (line["kind"], line["records"]) == ("assignment", 2)
+    assert line["seconds"] == (WINDOWS.lateness + timedelta(hours=2)).total_seconds()
+
+
+def test_a_history_that_comes_late_is_not_a_line_a_batch() -> None:
+    stage = Stage()
+    late = MONDAY // 10_000 + 2 * WINDOWS.lateness // timedelta(milliseconds=1)
+
+    with capture_logs() as logs:
+        for offset in range(50):
+            run(stage.observe([candidate(ASSIGNMENT, offset, late)], always))
+
+    assert [one["event"] for one in logs] == ["record.came_late"]
+    assert stage.counts.seen["too late assignment"] == 50
 
 
 def test_a_workspace_that_nobody_has_mapped_is_counted() -> None:

@@ -1,6 +1,7 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 import pytest
 from builders import activity_properties, activity_record, value_of
@@ -12,7 +13,7 @@ from pipeline.adapters.memory_facts import MemoryFacts
 from pipeline.adapters.metrics import Metrics
 from pipeline.adapters.redis_client import connect
 from pipeline.adapters.redis_placement import Placement
-from pipeline.config import Settings
+from pipeline.config import KafkaSettings, Settings, WorkerSettings
 from pipeline.core.errors import ConfigError, StoreUnavailable
 from pipeline.core.evidence import Matching
 from pipeline.core.model import AssignmentId, Position
@@ -22,7 +23,7 @@ from pipeline.sources.decode import Decoder
 from pipeline.sources.sieve import Sieve
 from pipeline.stages.evaluate import Evaluate
 from pipeline.stages.observe import Observe
-from pipeline.wiring import Parts, SourceReading, _check_topics, _reading, _topics_of_agents, clock
+from pipeline.wiring import Parts, SourceReading, _check_topics, _reading, clock, topics_of_agents
 from topics.catalogue import ALERTS, EVALUATIONS, Sources, catalogue, dlq_of
 
 
@@ -55,11 +56,27 @@ def test_evaluations_and_alerts_need_the_same_number_of_partitions() -> None:
 def test_a_topic_of_mixed_tables_is_read_by_one_agent_alone() -> None:
     sources = Sources(audit=("mixed", "audit"), graph_activity=("mixed",))
 
-    assert _topics_of_agents(sources) == {
+    assert topics_of_agents(sources) == {
         "audit": ("mixed", "audit"),
         "identity_info": ("defender.identity-info.v1",),
         "behavior_entities": ("defender.behavior-entities.v1",),
     }
+
+
+@pytest.mark.parametrize(("session", "lease"), [(1.0, 0.5), (3.0, 2.0), (10.0, 7.0), (60.0, 50.0)])
+def test_signs_of_life_follow_a_short_session_and_a_short_lease(
+    session: float, lease: float
+) -> None:
+    settings = Settings(
+        kafka=KafkaSettings(session_timeout=timedelta(seconds=session)),
+        worker=WorkerSettings(lease=timedelta(seconds=lease)),
+    )
+
+    reading = _reading(settings, "audit")
+
+    assert reading.heartbeat_interval == min(timedelta(seconds=3), timedelta(seconds=session) / 3)
+    assert reading.renew_interval == min(timedelta(seconds=2.5), timedelta(seconds=lease) / 3)
+    assert reading.commit_timeout == min(timedelta(seconds=5), timedelta(seconds=session) / 2)
 
 
 @contextmanager
