@@ -9,7 +9,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -123,15 +123,16 @@ class Rebuild:
         site = await self._placement.begin(uuid.uuid4().hex[:12], self._windows)
         _log.info("rebuild.started", namespace=site.namespace, planned=standing.is_ready)
         async with _alive(site), _cleared_up(self._placement, site):
-            filling = _Filling(site, self._history(site.began_ms), self._report)
-            if standing.is_ready:
-                await filling.catch_up("read before the switch")
-            former = await site.put_in_force()
-            held_since = time.monotonic()
-            if former is not None and not standing.is_ready:
-                # Nobody may read it any more, and the memory is needed.
-                await self._forget(former)
-            await filling.catch_up("read after the switch")
+            with closing(self._history(site.began_ms)) as history:
+                filling = _Filling(site, history, self._report)
+                if standing.is_ready:
+                    await filling.catch_up("read before the switch")
+                former = await site.put_in_force()
+                held_since = time.monotonic()
+                if former is not None and not standing.is_ready:
+                    # Nobody may read it any more, and the memory is needed.
+                    await self._forget(former)
+                await filling.catch_up("read after the switch")
             asked = await request_stored(site.facts, self._requests)
             await site.finish()
         ended = time.monotonic()
@@ -180,7 +181,7 @@ class _Filling:
     async def catch_up(self, step: str) -> None:
         """Read what has been appended up to now and was not read before."""
         frozen = await asyncio.to_thread(self._history.freeze)
-        due = [one for one in beyond(frozen, self._read) if len(one)]  # each opens a consumer
+        due = [one for one in beyond(frozen, self._read) if len(one)]
         done, total = 0, sum(map(len, due))
         for one in due:
             before = self.values

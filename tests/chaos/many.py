@@ -47,9 +47,10 @@ class Lanes:
 
     def close(self) -> None:
         """Run nothing more, and stop the servers."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
         for process in self._all:
             process.end()
-        self._threads.shutdown(cancel_futures=True)
+        self._threads.shutdown()
 
     def _run(self, schedule: Schedule) -> Report:
         process: _Process | None = getattr(self._mine, "process", None)
@@ -104,8 +105,9 @@ class _Process:
         with self._ending:
             if self._has_ended or pid is None:
                 return
-            with suppress(ProcessLookupError):
+            with suppress(ProcessLookupError):  # it has no session yet, and has started nothing
                 os.killpg(pid, signal.SIGKILL)
+            self._process.kill()
             self._process.join()
             down(_servers_of(self._folder, pid), purge=True)
             self._has_ended = True

@@ -194,7 +194,8 @@ class Scene:
 
     def kafka_has_too_few_replicas(self) -> None:
         self.lane.ask_for_replicas(2)
-        self._pause(1, 14)
+        least = self._chance.choice((1, 12))  # longer than a delivery may take, or not
+        self._pause(least, least + 2)
         self.lane.ask_for_replicas(1)
 
     def redis_restarts(self) -> None:

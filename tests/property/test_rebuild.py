@@ -53,6 +53,9 @@ class Log:
     def __init__(self) -> None:
         self.facts: list[Fact] = []
 
+    def close(self) -> None:
+        pass
+
     def freeze(self) -> tuple[Range, ...]:
         return (Range("log", 0, 0, len(self.facts)),)
 
