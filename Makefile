@@ -21,7 +21,8 @@ demo: setup ## see it work: a local Kafka and Redis, two workers, a story, a cra
 	$(BIN)/masswatch demo
 
 test: setup ## run every test: unit, property, contract, integration, the quick part of chaos
-	$(BIN)/pytest --cov --cov-report=
+	$(BIN)/pytest --numprocesses 3 --dist loadfile --ignore tests/chaos --cov --cov-report=
+	$(BIN)/pytest tests/chaos
 
 chaos: setup ## 1,000 schedules of faults, then each guard taken out: hours; SEEDS="17 18" for these alone
 	PYTHONPATH=tests $(BIN)/python -m chaos $(or $(SEEDS),--count 1000)

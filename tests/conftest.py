@@ -8,9 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.localstack import Addresses, Stack, down, up
+from pipeline.localstack import Addresses, Stack, archive_classes, down, up
 
 STACKS = Path(__file__).parents[1] / ".masswatch" / "test"
+
+
+@pytest.fixture(scope="session")
+def _quick_starts() -> None:
+    """Many tests start a Kafka of their own."""
+    archive_classes()
 
 
 @pytest.fixture(scope="session")
@@ -21,6 +27,7 @@ def stack(request: pytest.FixtureRequest) -> Iterator[Addresses]:
     if bootstrap_servers and redis_url:
         yield Addresses(bootstrap_servers, redis_url)
         return
+    request.getfixturevalue("_quick_starts")
     _end_what_a_killed_session_left()
     folder = STACKS / str(os.getpid())
     try:
@@ -35,7 +42,7 @@ def stack(request: pytest.FixtureRequest) -> Iterator[Addresses]:
 
 
 @pytest.fixture
-def own_stack(tmp_path: Path) -> Iterator[Stack]:
+def own_stack(tmp_path: Path, _quick_starts: None) -> Iterator[Stack]:
     """A stack with nothing in it, whose servers a test may stop."""
     folder = tmp_path / "stack"
     try:

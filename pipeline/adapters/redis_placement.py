@@ -141,9 +141,12 @@ class Placement:
 
     async def _namespaces(self) -> set[str]:
         """Return every namespace of facts of which a key or a mark is there."""
-        token = re.compile(rf"(?:.*/)?({re.escape(self._base)}\.[0-9a-f]{{12}})(?:/.*)?")
+        marks = self.marks.pointer.removesuffix("pointer")
+        ours = rf"{re.escape(self._base)}\.[0-9a-f]{{12}}"
+        # Anchored: a tenant's id may look like all of it.
+        token = re.compile(rf"(?:{re.escape(marks)}[a-z]+/)?({ours})(?:/.*)?")
         found: set[str] = set()
-        for pattern in (f"{self._base}.*", f"{self.marks.pointer.removesuffix('pointer')}*"):
+        for pattern in (f"{self._base}.*", f"{marks}*"):
             cursor = 0
             while True:
                 scan = ("SCAN", cursor, "MATCH", pattern, "COUNT", NAMES_AT_ONCE)

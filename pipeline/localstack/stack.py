@@ -76,11 +76,12 @@ class Standing:
     log: Path
 
 
-def up(folder: Path, say: Say = lambda _: None) -> Stack:
+def up(folder: Path, say: Say = lambda _: None, *, for_long: bool = False) -> Stack:
     """Start what does not run yet, wait until all answer, and return where they are.
 
     Calling it again changes nothing; a server that has died is started again, on its old port
-    and with its old data. The servers live on when the caller ends.
+    and with its old data. The servers live on when the caller ends. With `for_long`, a Kafka that
+    is started takes its time to become fast.
 
     Raises:
         ConfigError: the extra `stack` is not installed, or has nothing for this machine.
@@ -88,7 +89,7 @@ def up(folder: Path, say: Say = lambda _: None) -> Stack:
     """
     folder = folder.resolve()
     with locked(folder / "lock", within=LOCKED_WITHIN):
-        services = _services(folder, say)
+        services = _services(folder, say, () if for_long else kafka.SHORT_LIVED)
         started: list[Service] = []
         try:
             for service in services:
@@ -128,10 +129,10 @@ def down(folder: Path, say: Say = lambda _: None, *, purge: bool = False) -> Non
             shutil.rmtree(folder)
 
 
-def _services(folder: Path, say: Say) -> Sequence[Service]:
+def _services(folder: Path, say: Say, java: Sequence[str] = kafka.SHORT_LIVED) -> Sequence[Service]:
     return (
         valkey.service(folder / valkey.NAME),
-        kafka.service(folder / kafka.NAME, say),
+        kafka.service(folder / kafka.NAME, say, java=java),
     )
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from dataclasses import fields, replace
 from typing import Any, Final, TypeVar
 
@@ -15,6 +16,9 @@ LONGEST: Final = 512
 """
 
 _BEFORE_THE_PATH: Final = 128
+_SHORTEST_CUT: Final = 65
+"""Characters of the hash and what is before it; so many cannot take more than LONGEST bytes."""
+_LOOKS_CUT: Final = re.compile(r"~[0-9a-f]{64}\Z")
 
 _Part = TypeVar("_Part", bound=Fact | Actor | App)
 
@@ -23,18 +27,25 @@ def bounded(part: _Part) -> _Part:
     """Return a fact in which every longer text is cut; different texts stay different.
 
     A cut text ends with a hash of the whole, so it equals another only if the whole texts are
-    equal. Of a Graph request's URI the part around the path that counts is kept.
+    equal; a text that looks like a cut one is cut too, or an id could be made to be taken for
+    another's. Of a Graph request's URI the part around the path that counts is kept.
     """
     changed: dict[str, Any] = {}
     for field in fields(part):
         value: Any = getattr(part, field.name)
-        if isinstance(value, str) and _size(value) > LONGEST:
+        if isinstance(value, str) and _must_be_cut(value):
             is_uri = isinstance(part, GraphRequest) and field.name == "uri"
             changed[field.name] = _cut(value, _start_in(value) if is_uri else 0)
         elif isinstance(value, Actor | App):
             changed[field.name] = bounded(value)
     is_same = all(getattr(part, name) is value for name, value in changed.items())
     return part if is_same else replace(part, **changed)
+
+
+def _must_be_cut(text: str) -> bool:
+    if len(text) < _SHORTEST_CUT:
+        return False
+    return _size(text) > LONGEST or _LOOKS_CUT.search(text) is not None
 
 
 def _start_in(uri: str) -> int:

@@ -51,7 +51,7 @@ def main() -> None:
     _show("# Benchmark", (__doc__ or "").splitlines(), report.machine_lines(result["machine"]))
     down(stack, purge=True)
     try:
-        addresses = up(stack, _progress)
+        addresses = up(stack, _progress, for_long=True)
         if asked.only in (None, "files"):
             result["files"] = _files(path, asked)
         if asked.only in (None, "throughput"):

@@ -17,7 +17,7 @@ from chaos.lane import Lane
 from chaos.run import Report, run
 from chaos.schedule import Schedule
 
-from pipeline.localstack import down
+from pipeline.localstack import archive_classes, down
 
 ENDS_WITHIN: Final = 400.0
 """Seconds for one schedule; its own waits are bounded, and together they stay below."""
@@ -35,6 +35,7 @@ class Lanes:
     """
 
     def __init__(self, count: int, folder: Path, *, guards_off: str = "") -> None:
+        archive_classes()
         self._threads = ThreadPoolExecutor(count)
         self._mine = threading.local()
         self._all: list[_Process] = []

@@ -241,6 +241,10 @@ class Scene:
             until(lambda: _is_stopped(sleeper.pid) or sleeper.exit_code is not None, "asleep", 15)
         except MasswatchError:
             self.said.append(f"{way}: had nothing to publish")
+            self.live.remove(sleeper)
+            sleeper.send(signal.SIGKILL)  # it would fall asleep later, with nobody to wake it
+            sleeper.wait()
+            self.start()
             return
         self.start()
         self._pause(SESSION + 2, SESSION + 5)

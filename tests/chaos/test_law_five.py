@@ -22,6 +22,7 @@ from pipeline.simulate.simulation import Plan, generate
 pytestmark = pytest.mark.stack
 
 SETTLED_WITHIN = 90.0
+SESSION = {"KAFKA__SESSION_TIMEOUT": "5", "WORKER__LEASE": "3"}
 Values = list[tuple[str, bytes]]
 
 
@@ -94,7 +95,7 @@ def test_a_backtest_of_a_recorded_run_equals_what_was_published_and_leaves_no_tr
     monkeypatch.setenv("MASSWATCH_KAFKA__BOOTSTRAP_SERVERS", own_stack.bootstrap_servers)
     monkeypatch.setenv("MASSWATCH_REDIS__URL", own_stack.redis_url)
     monkeypatch.setenv("MASSWATCH_POLICY_FILE", str(policy))
-    with Rig(own_stack, tmp_path, {"POLICY_FILE": str(policy)}) as rig:
+    with Rig(own_stack, tmp_path, SESSION | {"POLICY_FILE": str(policy)}) as rig:
         recorded_with_a_crash(rig, simulated())
         live = published(rig)
     before = traces(own_stack)

@@ -16,8 +16,6 @@ from pipeline.core.policy import Policy
 from pipeline.demo.fleet import until
 from pipeline.demo.rig import Rig
 from pipeline.localstack import Stack
-from pipeline.simulate.document import FILES
-from pipeline.simulate.simulation import Plan, generate
 from pipeline.sources.decode import Decoder
 from pipeline.sources.outcome import Ignored, Malformed
 from pipeline.sources.sieve import Sieve
@@ -26,7 +24,8 @@ pytestmark = pytest.mark.stack
 
 SAMPLES = Path(__file__).parents[3] / "shared" / "samples"
 SETTLED_WITHIN = 90.0
-PAUSE_PAST_THE_SESSION = 13.0
+SESSION = {"KAFKA__SESSION_TIMEOUT": "5", "WORKER__LEASE": "3"}
+PAUSE_PAST_THE_SESSION = 7.0
 
 Value = tuple[str, bytes]
 
@@ -58,12 +57,6 @@ def samples() -> Iterator[Value]:
         for line in path.read_bytes().split(b"\n"):
             if line:
                 yield path.name.removesuffix(".jsonl"), line
-
-
-def a_simulated_day() -> Iterator[Value]:
-    topics = {kind: name.removesuffix(".jsonl") for kind, name in FILES.items()}
-    for arrival in generate(Plan(seed=11, tenants=24, audit_events=50_000)):
-        yield topics[arrival.kind], arrival.value
 
 
 def survive_a_kill_and_a_long_sleep(rig: Rig, values: Sequence[Value]) -> None:
@@ -103,18 +96,7 @@ def test_the_samples_come_out_like_the_batch_through_a_kill_and_a_long_sleep(
     policy.write_text(f'matching = "{matching}"\n')
     given = taken(samples(), matching)
 
-    with Rig(own_stack, tmp_path, {"POLICY_FILE": str(policy)}) as rig:
+    with Rig(own_stack, tmp_path, SESSION | {"POLICY_FILE": str(policy)}) as rig:
         survive_a_kill_and_a_long_sleep(rig, given.values)
 
         assert published(rig) == alerts_of_the_batch(given.facts, Policy(matching=matching))
-
-
-def test_a_simulated_day_of_24_tenants_comes_out_like_the_batch_through_the_same(
-    own_stack: Stack, tmp_path: Path
-) -> None:
-    given = taken(a_simulated_day(), Matching.REPAIRED)
-
-    with Rig(own_stack, tmp_path) as rig:
-        survive_a_kill_and_a_long_sleep(rig, given.values)
-
-        assert published(rig) == alerts_of_the_batch(given.facts, Policy())

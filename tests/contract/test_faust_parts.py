@@ -1,4 +1,7 @@
-"""What the worker relies on in Faust, and why nothing may escape an agent."""
+"""What the worker relies on in Faust, and why nothing may escape an agent.
+
+What Faust does with a Kafka of its own is in `test_faust_kafka.py`.
+"""
 
 import asyncio
 import socket
@@ -6,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import faust
 import pytest
 from mode import Service
 
@@ -194,3 +198,72 @@ def test_a_crash_called_in_an_agent_ends_the_app_within_a_second() -> None:
         assert app.crash_reason is bug
 
     run(body)
+
+
+def test_two_agents_on_one_channel_both_get_every_batch() -> None:
+    seen = {"one": Seen(), "other": Seen()}
+
+    async def body(app: App) -> None:
+        channel = app.channel()
+        for name, numbers_seen in seen.items():
+
+            async def agent(numbers: Any, to: Seen = numbers_seen) -> None:
+                async for number in numbers:
+                    to.add(number)
+
+            app.agent(channel, name=name)(agent)
+        await app.start()
+        for number in range(3):
+            await channel.send(value=number)
+        await seen["one"].becomes([0, 1, 2])
+        await seen["other"].becomes([0, 1, 2])
+
+    run(body)
+
+
+def test_an_agent_takes_no_handler_of_errors() -> None:
+    async def body(app: App) -> None:
+        async def agent(_: Any) -> None: ...
+
+        async def on_error(*_: Any) -> None: ...
+
+        with pytest.raises(TypeError, match="on_error"):
+            app.agent(app.channel(), name="audit", on_error=on_error)(agent)
+
+    run(body)
+
+
+def test_nothing_arrives_until_the_flow_is_resumed() -> None:
+    seen = Seen()
+
+    async def body(app: App) -> None:
+        async def handle(batch: RecordBatch) -> None:
+            seen.add(batch.first_offset)
+
+        deliver = add_agent(app, "audit", handle)
+        await app.start()
+        app.flow_control.suspend()
+        sending = asyncio.ensure_future(deliver(a_batch(1)))
+        await asyncio.wait([sending], timeout=0.2)
+        assert not sending.done()
+
+        app.flow_control.resume()
+
+        await seen.becomes([1])
+        await sending
+
+    run(body)
+
+
+def test_the_defaults_that_are_not_ours_are_what_they_were() -> None:
+    settings = faust.App("contract", broker="kafka://nowhere.invalid", autodiscover=False).conf
+
+    assert settings.broker_commit_interval == 2.8
+    assert settings.broker_session_timeout == 60.0
+    assert settings.broker_rebalance_timeout == 60.0
+    assert settings.broker_max_poll_records is None
+    assert settings.consumer_max_fetch_size == 1024**2
+    assert settings.stream_wait_empty
+    assert settings.web_enabled
+    assert settings.web_port == 6066
+    assert settings.topic_allow_declare

@@ -25,7 +25,7 @@ def masswatch(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]
     )
 
 
-def test_the_demo_tells_its_story_and_its_sums_hold(tmp_path: Path) -> None:
+def test_the_demo_tells_its_story_its_sums_hold_and_it_leaves_no_server(tmp_path: Path) -> None:
     done = masswatch(tmp_path, "demo", "--events", "5000")
 
     assert done.returncode == 0, done.stdout + done.stderr
@@ -37,11 +37,6 @@ def test_the_demo_tells_its_story_and_its_sums_hold(tmp_path: Path) -> None:
     last = done.stdout.strip().splitlines()[-1]
     assert last.startswith("expected ")
     assert last.endswith("missing 0, wrong 0, unexpected 0")
-
-
-def test_the_demo_leaves_no_server_behind(tmp_path: Path) -> None:
-    masswatch(tmp_path, "demo", "--events", "1000")
-
     status = masswatch(tmp_path, "dev", "status", "--folder", ".masswatch/demo").stdout
     assert "running" not in status
     assert status.count("stopped") == 2

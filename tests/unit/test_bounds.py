@@ -6,6 +6,14 @@ from pipeline.core.evidence import GRAPH_PATH_THAT_COUNTS
 from pipeline.sources.bounds import LONGEST, bounded
 
 
+def test_a_text_that_looks_like_a_cut_one_is_no_other_tenants() -> None:
+    long = bounded(a_risk(upn="u" * 600))
+
+    like_it = bounded(a_risk(upn=long.upn))
+
+    assert like_it.upn != long.upn
+
+
 def test_a_fact_of_usual_texts_stays_the_very_same() -> None:
     risk = a_risk(upn="u" * LONGEST)
 
