@@ -1,6 +1,7 @@
 """Settings: what the environment says, checked all at once. The only reader of the environment."""
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -13,7 +14,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError
 
 from pipeline.core.errors import ConfigError
-from pipeline.security import MASKED, Client, KafkaIdentity, RedisIdentity, Section
+from pipeline.security import Client, KafkaIdentity, RedisIdentity, Section
 from topics.catalogue import History, Sources
 
 PREFIX: Final = "MASSWATCH_"
@@ -37,17 +38,13 @@ def _number_of(unit: str) -> BeforeValidator:
 
 def _redis_url(value: object) -> object:
     if isinstance(value, str) and urlsplit(value).scheme not in {"redis", "rediss", "unix"}:
-        raise ValueError(
-            f'no scheme in "{_without_password(value)}": write redis://localhost:6379/0'
-        )
+        # Anything else may be, or hold, a password.
+        quoted = f' in "{value}"' if _HOST_AND_PORT.fullmatch(value) else " of Redis"
+        raise ValueError(f"no scheme{quoted}: write redis://localhost:6379/0")
     return value
 
 
-def _without_password(url: str) -> str:
-    head, at, tail = url.rpartition("@")
-    return f"{MASKED}{at}{tail}" if head else url
-
-
+_HOST_AND_PORT: Final = re.compile(r"[A-Za-z0-9.-]+:\d{1,5}")
 _IN_DAYS: Final = _number_of("days")
 Seconds = Annotated[timedelta, _number_of("seconds"), Field(gt=timedelta())]
 SecondsOrNone = Annotated[timedelta, _number_of("seconds"), Field(ge=timedelta())]
@@ -131,7 +128,8 @@ class RedisSettings(RedisIdentity):
 
     def client(self) -> dict[str, Any]:
         """Return what `pipeline.adapters.redis_client.connect` needs to reach it."""
-        return {"url": self.url.get_secret_value(), "access": self.redis()}
+        url = self.url.get_secret_value()
+        return {"url": url, "access": self.redis(url)}
 
 
 class HttpSettings(Section):

@@ -192,7 +192,7 @@ class RedisIdentity(Identity):
             )
         yield from self.tls_faults(prefix)
 
-    def redis(self) -> Mapping[str, Any]:
+    def redis(self, url: str) -> Mapping[str, Any]:
         """Return what redis-py has to be told beside the url."""
         told = {
             "username": self.username,
@@ -201,6 +201,8 @@ class RedisIdentity(Identity):
             "ssl_certfile": self.cert_file and str(self.cert_file),
             "ssl_keyfile": self.key_file and str(self.key_file),
             "ssl_password": revealed(self.key_password),
+            # Not checked by redis-py before version 6.
+            "ssl_check_hostname": urlsplit(url).scheme == "rediss",
         }
         return {name: value for name, value in told.items() if value}
 

@@ -8,6 +8,9 @@ from confluent_kafka import Consumer, KafkaError, KafkaException
 
 _MOVED: Final = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE)
 
+_PAUSE: Final = 0.05
+"""Seconds between two questions: an election takes a few of them."""
+
 _Answer = TypeVar("_Answer")
 
 
@@ -32,6 +35,7 @@ def from_the_leader(
         except KafkaException as error:
             if error.args[0].code() not in _MOVED or time.monotonic() > deadline:
                 raise
+            time.sleep(_PAUSE)
             if topic is None:
                 consumer.list_topics(timeout=within)
             else:

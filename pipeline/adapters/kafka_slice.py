@@ -170,6 +170,11 @@ class SliceReader:
         self._consumer = Consumer({**client, **CONSUMER})
         self._within = within.total_seconds()
         self._known: set[str] = set()
+        self._is_stopping = False
+
+    def stop(self) -> None:
+        """Let a reading in another thread end soon, as if there were no more."""
+        self._is_stopping = True
 
     def close(self) -> None:
         """Let go of the broker."""
@@ -199,7 +204,7 @@ class SliceReader:
     def _values(self, wanted: Range) -> Iterator[Values]:
         deadline = time.monotonic() + self._within
         at, at_the_end = wanted.first, False
-        while not at_the_end:
+        while not at_the_end and not self._is_stopping:
             # Not more than can come, so that the last few are not waited for.
             count = min(_VALUES_AT_ONCE, max(1, wanted.end - at))
             messages = heard(self._consumer.consume(count, _SLICE_SECONDS))

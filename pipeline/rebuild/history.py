@@ -42,8 +42,12 @@ class History(Protocol):
         """
         ...
 
+    def stop(self) -> None:
+        """Let a reading that runs in another thread end soon."""
+        ...
+
     def close(self) -> None:
-        """Give back what it holds open."""
+        """Give back what it holds open; nothing may be reading."""
         ...
 
 
@@ -90,8 +94,12 @@ class TopicHistory:
         for values in self._reader.read(wanted):
             yield self._harvest(values)
 
+    def stop(self) -> None:
+        """Let a reading that runs in another thread end soon. See `History`."""
+        self._reader.stop()
+
     def close(self) -> None:
-        """Let go of the broker."""
+        """Let go of the broker. See `History`."""
         self._reader.close()
 
     def _harvest(self, values: Values) -> Harvest:

@@ -8,7 +8,7 @@ comes later is fetched by an agent after the pointer was set, and written where 
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass
 from typing import Final
@@ -21,7 +21,7 @@ from pipeline.adapters.redis_placement import ALIVE_FOR, Placement, Site
 from pipeline.core.errors import StoreUnavailable
 from pipeline.core.window import Windows
 from pipeline.ports import RequestSink
-from pipeline.rebuild.history import History, beyond
+from pipeline.rebuild.history import Harvest, History, beyond
 from pipeline.stages.request import request_stored
 
 _BEATS_EVERY: Final = ALIVE_FOR.total_seconds() / 5
@@ -191,13 +191,23 @@ class _Filling:
         self._read = frozen
 
     async def _fill(self, one: Range, tell: Callable[[], None]) -> None:
-        # In a thread of its own, so that signs of life go out while the broker is waited for.
         harvests = self._history.read(one)
-        while (harvest := await asyncio.to_thread(next, harvests, None)) is not None:
+        while (harvest := await self._next(harvests)) is not None:
             await self._site.facts.add(harvest.facts)
             self.values += harvest.values
             self.facts += len(harvest.facts)
             tell()
+
+    async def _next(self, harvests: Iterator[Harvest]) -> Harvest | None:
+        """Read on in a thread, so that signs of life go out while the broker is waited for."""
+        reading = asyncio.ensure_future(asyncio.to_thread(next, harvests, None))
+        try:
+            return await asyncio.shield(reading)
+        except asyncio.CancelledError:
+            # Whoever closes the history must find nobody reading it.
+            self._history.stop()
+            await asyncio.wait([reading])
+            raise
 
     def _tell(self, step: str, done: int, total: int) -> None:
         self._report(Progress(step, done, total, self.facts))

@@ -53,6 +53,9 @@ class Log:
     def __init__(self) -> None:
         self.facts: list[Fact] = []
 
+    def stop(self) -> None:
+        pass
+
     def close(self) -> None:
         pass
 

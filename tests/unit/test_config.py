@@ -45,7 +45,7 @@ def test_every_part_can_be_set_by_its_name(monkeypatch: pytest.MonkeyPatch) -> N
     assert settings.kafka.aiokafka() == {}
     assert settings.redis.client() == {
         "url": "rediss://:secret@cache.example.org:6380/1",
-        "access": {},
+        "access": {"ssl_check_hostname": True},
     }
     assert (settings.http.port, settings.log.format) == (0, "console")
     assert settings.policy_file == Path("policy.toml")
@@ -107,8 +107,17 @@ def test_a_redis_url_without_a_scheme_says_what_to_write(monkeypatch: pytest.Mon
     ]
 
 
-def test_a_password_is_never_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MASSWATCH_REDIS__URL", "http://user:hunter2@cache.example.org")
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://user:hunter2@cache.example.org",
+        "hunter2",
+        "http://cache.example.org/?password=hunter2",
+        "cache.example.org:6380,password=hunter2,ssl=True",
+    ],
+)
+def test_a_password_is_never_said(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("MASSWATCH_REDIS__URL", url)
 
     assert "hunter2" not in "\n".join(faults())
 
