@@ -9,7 +9,7 @@ def main() -> None:
     if sys.argv[1:2] == ["worker"]:
         # Sent to a worker that is still starting, it would end it; the policy is read later.
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    from pipeline.cli import run  # noqa: PLC0415 - takes a second, in which signals come
+    from pipeline.cli import run  # noqa: PLC0415 - takes time, in which signals come
 
     raise SystemExit(run())
 

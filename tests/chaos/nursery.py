@@ -14,7 +14,7 @@ from pathlib import Path
 
 _FORKS = get_context("forkserver")
 _FORKS.set_forkserver_preload(
-    ["chaos.tampering.sitecustomize", "pipeline.cli", "pipeline.worker.run"]
+    ["chaos.tampering.sitecustomize", "pipeline.cli.worker", "pipeline.cli.rebuild"]
 )
 
 

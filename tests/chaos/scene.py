@@ -180,7 +180,8 @@ class Scene:
         self._without_kafka(signal.SIGKILL, 0, 1)
 
     def kafka_is_away(self) -> None:
-        self._without_kafka(signal.SIGKILL, 6, 14)
+        least = 60 if self._chance.random() < 0.1 else 6
+        self._without_kafka(signal.SIGKILL, least, least + 8)
 
     def kafka_is_frozen(self) -> None:
         self.lane.signal_kafka(signal.SIGSTOP)

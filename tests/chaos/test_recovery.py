@@ -83,19 +83,16 @@ def test_when_redis_is_back_alerts_come_within_5_seconds(
     assert seconds_until_alerts(rig, MANY, back_at) < BACK_WITHIN
 
 
-def test_a_partition_that_stands_still_ends_the_worker_within_30_seconds(
+def test_a_partition_that_stands_still_is_found_within_30_seconds_and_ends_the_worker(
     rig: Rig,
 ) -> None:
     worker = rig.start_worker(lambda given, log: launch({**given, **tampering("hangs=1")}, log))
     rig.wait_until_ready(worker)
 
     rig.send(assignments(1, "stuck"))
-    stuck_at = time.monotonic()
-    code = worker.wait(60)
 
-    assert code == 1
-    assert time.monotonic() - stuck_at < FOUND_STUCK_WITHIN
-    assert "worker.stuck" in worker.log.read_text()
+    until(lambda: "worker.stuck" in worker.log.read_text(), "found stuck", FOUND_STUCK_WITHIN)
+    assert worker.wait() == 1
 
 
 def _waits(worker: Worker) -> bool:

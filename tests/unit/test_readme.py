@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
-from pipeline.cli import app
+from pipeline.cli import command_line
 from pipeline.config import every_setting
 from topics.catalogue import catalogue
 
@@ -19,7 +19,7 @@ def test_the_readme_names_every_setting_with_its_default(setting: tuple[str, str
 
 
 def test_the_readme_names_every_command() -> None:
-    commands = get_command(app).commands  # type: ignore[attr-defined]  # it is a group
+    commands = get_command(command_line()).commands  # type: ignore[attr-defined]  # it is a group
 
     assert commands
     assert not [name for name in commands if f"masswatch {name}" not in README]

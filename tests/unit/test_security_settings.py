@@ -9,7 +9,7 @@ from rights import REDIS, ROLES, Role
 from typer.testing import CliRunner
 
 from pipeline.adapters.redis_client import connect
-from pipeline.cli import app
+from pipeline.cli import command_line
 from pipeline.config import Settings, load_settings
 from pipeline.core.errors import ConfigError
 from pipeline.wiring import _reading
@@ -246,7 +246,7 @@ def test_no_secret_shows_where_settings_are_shown(monkeypatch: pytest.MonkeyPatc
         repr(settings.kafka.client()),
         repr(_reading(settings, "audit")),
         repr(connect(**settings.redis.client())),
-        CliRunner().invoke(app, ["settings"]).output,
+        CliRunner().invoke(command_line(), ["settings"]).output,
     )
 
     assert not [one for one in shown if SECRET in one]
@@ -270,7 +270,7 @@ def test_dev_up_prints_no_url_with_a_password(monkeypatch: pytest.MonkeyPatch) -
     put(monkeypatch, KAFKA__BOOTSTRAP_SERVERS="one:9092")
     put(monkeypatch, REDIS__URL="redis://me:hunter2@localhost/0")
 
-    printed = CliRunner().invoke(app, ["dev", "up"]).stdout
+    printed = CliRunner().invoke(command_line(), ["dev", "up"]).stdout
 
     assert printed == "export MASSWATCH_KAFKA__BOOTSTRAP_SERVERS=one:9092\n"
 
