@@ -142,7 +142,8 @@ class Reach:
 
     Attributes:
         last_record_at: When a record of it was last read, of whichever tenant and content.
-        read_to: Whatever had been appended to its topics before this time has been read.
+        read_to: Whatever had been appended to its topics before this time has been taken into
+            account.
     """
 
     last_record_at: EventTime | None = None

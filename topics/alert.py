@@ -126,16 +126,18 @@ class SourceFreshness(_Published):
 
     read_to: EventTimeText | None = Field(
         description="what was appended to the source's topics before this time, of any tenant, "
-        "had been read: long before detected_at, the pipeline is behind",
+        "had been taken into account, by the clock of Redis: long before detected_at, the pipeline "
+        "is behind; stands still while the pipeline catches up without a pause",
     )
     last_record_at: EventTimeText | None = Field(
-        description="when a record of the source was last read, of any tenant and content: long "
-        "before detected_at, the source is quiet",
+        description="when a record of the source was last read, of any tenant and content, by the "
+        "clock of Redis: long before detected_at, the source is quiet",
     )
     latest_fact_time: EventTimeText | None = Field(
         description="event time of this tenant's latest row that could be evidence, whoever it is "
         "about: the tenant was heard at least until then; rows that never count, such as users "
-        "without risk, are not seen by tenant, so that an old one, or null, may be a quiet tenant",
+        "without risk, are not seen by tenant, so that an old one, or null, may be a quiet tenant; "
+        "null, too, when that row claims to be of the future",
     )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import Any, Final
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from pipeline.adapters.kafka_slice import CONSUMER
@@ -50,11 +50,23 @@ def committed(
     Raises:
         KafkaException: no answer in time, or our user may not know.
     """
+    with closing(member(client, group)) as consumer:
+        return committed_by(consumer, places, within)
+
+
+def member(client: Mapping[str, str], group: str) -> Consumer:
+    """Return a consumer that asks for a group, and joins it not; to be closed."""
+    return Consumer({**client, **CONSUMER, "group.id": group})
+
+
+def committed_by(consumer: Consumer, places: Iterable[Place], within: float) -> dict[Place, int]:
+    """Return what the group of a `member` has committed, of those partitions; blocks.
+
+    Raises:
+        KafkaException: no answer in time, or our user may not know.
+    """
     asked = [TopicPartition(*place) for place in places]
-    if not asked:
-        return {}
-    with closing(Consumer({**client, **CONSUMER, "group.id": group})) as consumer:
-        return dict(_offsets(consumer.committed(asked, timeout=within)))
+    return dict(_offsets(consumer.committed(asked, timeout=within))) if asked else {}
 
 
 def assigned(assignment: bytes) -> Iterator[Place]:
@@ -78,5 +90,7 @@ def assigned(assignment: bytes) -> Iterator[Place]:
 
 def _offsets(told: Sequence[TopicPartition]) -> Iterator[tuple[Place, int]]:
     for one in told:
-        if one.error is None and one.offset >= 0:
+        if one.error is not None:
+            raise KafkaException(one.error)
+        if one.offset >= 0:
             yield Place(one.topic, one.partition), one.offset

@@ -174,11 +174,12 @@ class _Look:
             if replicas.leader is not None
         ]
         everything, stable_only = IsolationLevel.READ_UNCOMMITTED, IsolationLevel.READ_COMMITTED
-        first = self._offsets(places, OffsetSpec.earliest(), everything)  # type: ignore[no-untyped-call]
+        first = self._offsets("offsets", places, OffsetSpec.earliest(), everything)  # type: ignore[no-untyped-call]
         # Before the stable end: what is appended meanwhile must not look like held back.
-        end = self._offsets(places, OffsetSpec.latest(), everything)  # type: ignore[no-untyped-call]
-        stable = self._offsets(places, OffsetSpec.latest(), stable_only)  # type: ignore[no-untyped-call]
-        newest = self._offsets(places, OffsetSpec.max_timestamp(), everything)  # type: ignore[no-untyped-call]
+        end = self._offsets("offsets", places, OffsetSpec.latest(), everything)  # type: ignore[no-untyped-call]
+        stable = self._offsets("offsets", places, OffsetSpec.latest(), stable_only)  # type: ignore[no-untyped-call]
+        # Not every broker can tell it; the offsets are worth as much without.
+        newest = self._offsets("newest_ms", places, OffsetSpec.max_timestamp(), everything)  # type: ignore[no-untyped-call]
         found: dict[Place, Offsets] = {}
         for place in places:
             told = [of[place].offset for of in (first, stable, end) if place in of]
@@ -224,7 +225,7 @@ class _Look:
             return {}
 
     def _offsets(
-        self, places: Iterable[Place], spec: OffsetSpec, isolation: IsolationLevel
+        self, what: str, places: Iterable[Place], spec: OffsetSpec, isolation: IsolationLevel
     ) -> dict[Place, Any]:
         asked = {TopicPartition(*place): spec for place in places}
         if not asked:
@@ -233,7 +234,7 @@ class _Look:
             asked, isolation_level=isolation, request_timeout=self._patience()
         )
         told = (
-            (Place(of.topic, of.partition), self._answer("offsets", future))
+            (Place(of.topic, of.partition), self._answer(what, future))
             for of, future in answers.items()
         )
         return {place: answer for place, answer in told if answer is not None}

@@ -169,7 +169,7 @@ class Metrics:
         )
         self._source_read_to = Gauge(
             "masswatch_source_read_to_timestamp_seconds",
-            "What was appended to a source's topics before this time has been read.",
+            "What was appended to a source's topics before this time is taken into account.",
             ("source",),
             registry=registry,
         )

@@ -6,7 +6,6 @@ none.
 """
 
 import asyncio
-import re
 import secrets
 import time
 from collections import Counter
@@ -160,14 +159,12 @@ def _needed(marks: Marks, token: str) -> dict[str, Command]:
 
 async def _leftovers(client: Redis, marks: Marks, namespace: str | None) -> Leftovers:
     """Look for namespaces that nobody needs, for as long as there is time."""
-    form = re.compile(rf"(?:.*/)?({re.escape(marks.base)}\.[0-9a-f]{{12}})(?:/.*)?")
     keys, looked_at, cursor = Counter[str](), 0, 0
     deadline = time.monotonic() + _SCAN_WITHIN.total_seconds()
     while True:
         [(cursor, names)] = await call(client, [("SCAN", cursor, "COUNT", _KEYS_AT_ONCE)])
         looked_at += len(names)
-        matches = (form.fullmatch(name.decode(errors="replace")) for name in names)
-        keys.update(match[1] for match in matches if match is not None)
+        keys.update(marks.namespaces(names))
         if not cursor or time.monotonic() > deadline:
             break
     others = [one for one in keys if one != namespace]

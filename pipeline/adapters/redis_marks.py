@@ -12,7 +12,8 @@ rebuilds at once neither can pass off what the other has filled. All of them sha
 Redis Cluster renames only within one.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -52,6 +53,14 @@ class Marks:
     def alive(self, namespace: str) -> str:
         """Name the sign of life of who fills a namespace."""
         return f"{{{self.base}}}/alive/{namespace}"
+
+    def namespaces(self, names: Iterable[bytes]) -> Iterator[str]:
+        """Yield the namespace of each name that is that of a mark or a fact; pass over others."""
+        # From its beginning on, as a tenant's id may look like all of it.
+        base = re.escape(self.base)
+        form = re.compile(rf"(?:\{{{base}\}}/[a-z]+/)?({base}\.[0-9a-f]{{12}})(?:/.*)?")
+        matches = (form.fullmatch(name.decode(errors="replace")) for name in names)
+        return (match[1] for match in matches if match is not None)
 
 
 class Moved(StoreUnavailable):

@@ -1,6 +1,5 @@
 """Which namespace of Redis holds the facts in force: read, filled and put there."""
 
-import re
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final, cast
@@ -142,17 +141,13 @@ class Placement:
     async def _namespaces(self) -> set[str]:
         """Return every namespace of facts of which a key or a mark is there."""
         marks = self.marks.pointer.removesuffix("pointer")
-        ours = rf"{re.escape(self._base)}\.[0-9a-f]{{12}}"
-        # Anchored: a tenant's id may look like all of it.
-        token = re.compile(rf"(?:{re.escape(marks)}[a-z]+/)?({ours})(?:/.*)?")
         found: set[str] = set()
         for pattern in (f"{self._base}.*", f"{marks}*"):
             cursor = 0
             while True:
                 scan = ("SCAN", cursor, "MATCH", pattern, "COUNT", NAMES_AT_ONCE)
                 [(cursor, names)] = await call(self.client, [scan])
-                matches = (token.fullmatch(name.decode(errors="replace")) for name in names)
-                found.update(match[1] for match in matches if match is not None)
+                found.update(self.marks.namespaces(names))
                 if not cursor:
                     break
         return found

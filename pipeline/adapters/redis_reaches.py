@@ -2,17 +2,19 @@
 
     {<base>}/reach/<topic>/<partition>   when a record was last read, and what has been read to
 
-Its owner alone writes it, every few seconds. It is no fact and no mark: nothing is decided by it,
-a flush loses nothing that is not there again with the next writing.
+Its owner alone writes it, every few seconds, by the clock of the server, which all share. It is no
+fact and no mark: nothing is decided by it, a flush loses nothing that is not there again with the
+next writing.
 """
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 from redis.asyncio import Redis
 
 from pipeline.adapters.redis_client import where
+from pipeline.adapters.redis_marks import time_of
 from pipeline.adapters.redis_pipelines import Command, call
 from pipeline.core.errors import StoreUnavailable
 from pipeline.core.event_time import EventTime
@@ -23,6 +25,16 @@ KEPT_FOR: Final = timedelta(days=90)
 
 Place = tuple[str, int]
 """A topic and a partition."""
+
+_TIME: Final[Command] = ("INFO", "server")
+_TICKS_A_MILLISECOND: Final = 10_000
+
+
+class Told(NamedTuple):
+    """What was answered: the time of the server, and how far all have read as it was written."""
+
+    now: EventTime
+    reaches: dict[Place, Reach]
 
 
 class RedisReaches:
@@ -37,9 +49,7 @@ class RedisReaches:
         self._client = client
         self._base = base
 
-    async def exchange(
-        self, ours: Mapping[Place, Reach], asked: Sequence[Place]
-    ) -> dict[Place, Reach]:
+    async def exchange(self, ours: Mapping[Place, Reach], asked: Sequence[Place]) -> Told:
         """Write how far we have read, then read how far all have, in one round trip.
 
         Raises:
@@ -50,13 +60,15 @@ class RedisReaches:
             ("SET", self._name(place), _written(reach), "EX", seconds)
             for place, reach in ours.items()
         ]
-        replies = await call(
-            self._client, [*writes, *(("GET", self._name(place)) for place in asked)]
+        reads: list[Command] = [("GET", self._name(place)) for place in asked]
+        *replies, told = await call(self._client, [*writes, *reads, _TIME])
+        return Told(
+            EventTime(time_of(self._client, told) * _TICKS_A_MILLISECOND),
+            {
+                place: self._read(place, content)
+                for place, content in zip(asked, replies[len(writes) :], strict=True)
+            },
         )
-        return {
-            place: self._read(place, content)
-            for place, content in zip(asked, replies[len(writes) :], strict=True)
-        }
 
     def _name(self, place: Place) -> str:
         topic, partition = place

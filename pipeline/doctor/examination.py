@@ -15,8 +15,9 @@ from pipeline.adapters.redis_standing import RedisStanding
 from pipeline.config import Settings
 from pipeline.core.errors import ConfigError
 from pipeline.core.event_time import EventTime
+from pipeline.core.policy import Policy
 from pipeline.doctor.broker_checks import on_broker
-from pipeline.doctor.clock_checks import on_kafka_clock, on_redis_clock
+from pipeline.doctor.clock_checks import brokers_ahead, on_kafka_clock, on_redis_clock
 from pipeline.doctor.dead_letter_checks import on_dead_letters
 from pipeline.doctor.finding import Area, Finding, away, ordered, unchecked
 from pipeline.doctor.group_checks import on_groups
@@ -30,6 +31,7 @@ from pipeline.doctor.settings_checks import (
     wrong_sections,
 )
 from pipeline.doctor.topic_checks import on_topics
+from pipeline.doctor.unforeseen import Unforeseen, judged, outcome
 from pipeline.doctor.worker_checks import WorkerStanding, look_at_worker, on_worker
 
 KAFKA_WITHIN: Final = timedelta(seconds=10)
@@ -46,7 +48,14 @@ _OF_KAFKA: Final = (
 )
 _AWAY: Final = "it was not reached"
 _WRONG: Final = "its settings are wrong"
+_BROKEN: Final = "doctor itself could not look at it"
 _OF_REDIS: Final = (Area.STORE, Area.PERMISSIONS, Area.CLOCK)
+
+_Check = tuple[Area, Iterable[Finding]]
+"""Findings that are made while they are iterated over, and what they are about."""
+_PolicyLook = tuple[Policy | None, list[Finding]]
+_KafkaLook = KafkaStanding | NotReached | Unforeseen | None
+_RedisLook = RedisStanding | NotReached | Unforeseen | None
 
 
 def examine(now: EventTime, workers: Sequence[str] = ()) -> tuple[Finding, ...]:
@@ -63,11 +72,8 @@ def examine(now: EventTime, workers: Sequence[str] = ()) -> tuple[Finding, ...]:
         why = "the settings cannot be read"
         rest = (one for one in Area if one is not Area.SETTINGS)
         return ordered([*findings, *(unchecked(one, str(one), why) for one in rest)])
-    policy, on_policy = policy_with_findings(settings, now)
-    digest = None if policy is None else policy.digest
     servers = _Servers(settings, wrong_sections(findings))
-    on_servers = asyncio.run(servers.examined(now, digest, workers))
-    return ordered([*findings, *on_policy, *on_servers])
+    return ordered([*findings, *asyncio.run(servers.examined(now, workers))])
 
 
 class _Servers:
@@ -78,25 +84,30 @@ class _Servers:
         self._wrong = wrong
         self._plan = plan_of(settings)
 
-    async def examined(
-        self, now: EventTime, policy: str | None, workers: Sequence[str]
-    ) -> Iterable[Finding]:
+    async def examined(self, now: EventTime, workers: Sequence[str]) -> Iterable[Finding]:
         now_ms = now // _TICKS_A_MILLISECOND
-        kafka, redis, answers = await asyncio.gather(
-            self._kafka(), self._redis(), self._workers(workers)
+        policy, kafka, redis, answers = await asyncio.gather(
+            outcome(asyncio.to_thread(policy_with_findings, self._settings, now)),
+            outcome(self._kafka()),
+            outcome(self._redis()),
+            self._workers(workers),
         )
-        return chain(
-            _on_kafka(kafka, self._plan, now_ms),
-            _on_redis(redis),
-            *(on_worker(one, policy, is_named=bool(workers)) for one in answers),
-            () if answers else _all_unchecked((Area.WORKER,), "worker", _WRONG),
-        )
+        checks = [
+            (Area.POLICY, _on_policy(policy)),
+            *_on_kafka(kafka, self._plan, now_ms),
+            *_on_redis(redis, _brokers_ahead(kafka, self._plan, now_ms)),
+            *((Area.WORKER, _on_worker(one, policy, workers)) for one in answers),
+        ]
+        if not answers:
+            checks.append((Area.WORKER, [unchecked(Area.WORKER, "worker", _WRONG)]))
+        return chain.from_iterable(await asyncio.gather(*(judged(*one) for one in checks)))
 
-    async def _workers(self, named: Sequence[str]) -> list[WorkerStanding]:
+    async def _workers(self, named: Sequence[str]) -> list[WorkerStanding | Unforeseen]:
         if not named and "HTTP" in self._wrong:
             return []
         urls = named or (_url(self._settings),)
-        return await asyncio.gather(*(asyncio.to_thread(look_at_worker, url) for url in urls))
+        looks = (asyncio.to_thread(look_at_worker, url) for url in urls)
+        return await asyncio.gather(*map(outcome, looks))
 
     async def _kafka(self) -> KafkaStanding | NotReached | None:
         if "KAFKA" in self._wrong:
@@ -129,39 +140,66 @@ def _url(settings: Settings) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{settings.http.port}"
 
 
-def _on_kafka(
-    found: KafkaStanding | NotReached | None, plan: Plan, now_ms: int
+def _on_policy(found: _PolicyLook | Unforeseen) -> Iterable[Finding]:
+    return [found.finding(Area.POLICY)] if isinstance(found, Unforeseen) else found[1]
+
+
+def _on_worker(
+    found: WorkerStanding | Unforeseen, policy: _PolicyLook | Unforeseen, named: Sequence[str]
 ) -> Iterable[Finding]:
+    if isinstance(found, Unforeseen):
+        return [found.finding(Area.WORKER)]
+    file = None if isinstance(policy, Unforeseen) else policy[0]
+    return on_worker(found, None if file is None else file.digest, is_named=bool(named))
+
+
+def _on_kafka(found: _KafkaLook, plan: Plan, now_ms: int) -> list[_Check]:
     match found:
         case None:
             return _all_unchecked((Area.BROKER, *_OF_KAFKA), "kafka", _WRONG)
+        case Unforeseen():
+            broken = (Area.BROKER, [found.finding(Area.BROKER)])
+            return [broken, *_all_unchecked(_OF_KAFKA, "kafka", _BROKEN)]
         case NotReached():
-            return [away(Area.BROKER, found), *_all_unchecked(_OF_KAFKA, "kafka", _AWAY)]
+            gone = (Area.BROKER, [away(Area.BROKER, found)])
+            return [gone, *_all_unchecked(_OF_KAFKA, "kafka", _AWAY)]
         case KafkaStanding():
-            return chain(
-                on_broker(found, plan),
-                on_topics(found, plan),
-                on_groups(found, plan),
-                on_lag(found, plan, now_ms),
-                on_dead_letters(found, plan, now_ms),
-                on_kafka_permissions(found, plan),
-                on_kafka_clock(found, plan, now_ms),
-            )
+            return [
+                (Area.BROKER, on_broker(found, plan)),
+                (Area.TOPICS, on_topics(found, plan)),
+                (Area.GROUPS, on_groups(found, plan)),
+                (Area.LAG, on_lag(found, plan, now_ms)),
+                (Area.DEAD_LETTERS, on_dead_letters(found, plan, now_ms)),
+                (Area.PERMISSIONS, on_kafka_permissions(found, plan)),
+                (Area.CLOCK, on_kafka_clock(found, plan, now_ms)),
+            ]
         case _:
             assert_never(found)
 
 
-def _on_redis(found: RedisStanding | NotReached | None) -> Iterable[Finding]:
+def _on_redis(found: _RedisLook, third: timedelta | None) -> list[_Check]:
     match found:
         case None:
             return _all_unchecked((Area.REDIS, *_OF_REDIS), "redis", _WRONG)
+        case Unforeseen():
+            broken = (Area.REDIS, [found.finding(Area.REDIS)])
+            return [broken, *_all_unchecked(_OF_REDIS, "redis", _BROKEN)]
         case NotReached():
-            return [away(Area.REDIS, found), *_all_unchecked(_OF_REDIS, "redis", _AWAY)]
+            gone = (Area.REDIS, [away(Area.REDIS, found)])
+            return [gone, *_all_unchecked(_OF_REDIS, "redis", _AWAY)]
         case RedisStanding():
-            return chain(on_redis(found), on_redis_permissions(found), on_redis_clock(found))
+            return [
+                (Area.REDIS, on_redis(found)),
+                (Area.PERMISSIONS, on_redis_permissions(found)),
+                (Area.CLOCK, on_redis_clock(found, third)),
+            ]
         case _:
             assert_never(found)
 
 
-def _all_unchecked(areas: Iterable[Area], server: str, why: str) -> list[Finding]:
-    return [unchecked(area, server, why) for area in areas]
+def _brokers_ahead(found: _KafkaLook, plan: Plan, now_ms: int) -> timedelta | None:
+    return brokers_ahead(found, plan, now_ms) if isinstance(found, KafkaStanding) else None
+
+
+def _all_unchecked(areas: Iterable[Area], server: str, why: str) -> list[_Check]:
+    return [(area, [unchecked(area, server, why)]) for area in areas]

@@ -84,12 +84,15 @@ def _on_commits(
     name: str, group: GroupStanding, found: KafkaStanding, places: Sequence[Place]
 ) -> Iterator[Finding]:
     lost: list[str] = []
+    unread: list[str] = []
     beyond: list[str] = []
     for place in places:
         committed, offsets = group.committed.get(place), found.offsets.get(place)
         if committed is None or offsets is None:
             continue
-        if committed < offsets.first:
+        if committed == offsets.first - 1 and offsets.first == offsets.end:
+            unread.append(f"{place}@{committed}")
+        elif committed < offsets.first:
             lost.append(f"{place}@{committed}..{offsets.first}")
         if committed > offsets.end:
             beyond.append(f"{place}@{committed} of {offsets.end}")
@@ -101,6 +104,16 @@ def _on_commits(
             f"deleted before they were read: {listed(lost)}",
             "keep the topic longer, start more workers; get the records from their sender, or by "
             "masswatch replay from files",
+        )
+    if unread:
+        # A reader that ends between a record and its transaction's marker has read everything.
+        yield Finding(
+            Level.WARNING,
+            Area.GROUPS,
+            name,
+            f"deleted unread: {listed(unread)}: a record, or only the marker of a transaction",
+            "if its sender uses no transactions: keep the topic longer, start more workers; get "
+            "the record from its sender",
         )
     if beyond:
         yield Finding(

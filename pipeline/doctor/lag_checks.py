@@ -16,6 +16,9 @@ _OPEN_FOR_GOOD: Final = timedelta(minutes=15)
 """Kafka's own limit of a transaction, unless the broker has another."""
 _QUIET: Final = timedelta(days=1)
 
+_RETENTION: Final = "retention.ms"
+_FOREVER: Final = "-1"
+
 Behind = tuple[int, Place, int]
 """The records between an offset of a partition, which comes last, and its stable end."""
 
@@ -23,9 +26,7 @@ Behind = tuple[int, Place, int]
 def wanted_times(found: KafkaStanding, plan: Plan) -> Iterator[tuple[Place, int]]:
     """Yield the records whose times are needed to judge what waits: by partition and offset."""
     for name, topics in plan.groups.items():
-        behind = _behind(found, found.groups.get(name), topics)
-        if behind:
-            _, place, offset = behind[0]
+        for _, place, offset in _behind(found, found.groups.get(name), topics):
             yield place, offset
     for place, stable in _open(found):
         yield place, stable
@@ -41,6 +42,13 @@ def on_lag(found: KafkaStanding, plan: Plan, now_ms: int) -> Iterator[Finding]:
     if "offsets" in found.untold:
         yield unchecked(
             Area.LAG, "offsets", found.untold["offsets"], "run masswatch doctor again in a minute"
+        )
+    if "newest_ms" in found.untold:
+        yield unchecked(
+            Area.LAG,
+            "quiet sources",
+            f"the times of the newest records: {found.untold['newest_ms']}",
+            "look at masswatch_source_last_record_timestamp_seconds of the workers",
         )
     for name, topics in plan.groups.items():
         group = found.groups.get(name)
@@ -73,9 +81,13 @@ def _on_group(
     total = sum(count for count, _, _ in behind)
     worst = listed(f"{place} {count:,}" for count, place, _ in behind)
     what = f"{counted(total, 'offset')} behind: {worst}"
-    _, place, offset = behind[0]
-    then_ms = found.times_ms.get((place, offset))
-    if then_ms is None:
+    waits = {
+        place: since(found.times_ms[place, offset], now_ms)
+        for _, place, offset in behind
+        if (place, offset) in found.times_ms
+    }
+    ageless = [place for _, place, _ in behind if place not in waits]
+    if not waits:
         return Finding(
             Level.WARNING,
             Area.LAG,
@@ -83,17 +95,34 @@ def _on_group(
             f"{what}; since when could not be read",
             "run masswatch doctor again: see whether it falls",
         )
-    waits = since(then_ms, now_ms)
-    what += f"; the oldest of {place} has waited for {span(waits)}"
-    if waits < _READS_ALONG:
-        return ok(Area.LAG, name, what)
-    kept = plan.retention(place.topic)
-    if waits > kept / 2:
+    doomed = {
+        place: waited
+        for place, waited in waits.items()
+        if waited > _kept(found, plan, place.topic) / 2
+    }
+    longest = doomed or waits
+    oldest = max(longest, key=longest.__getitem__)
+    what += f"; the oldest of {oldest} has waited for {span(waits[oldest])}"
+    if doomed:
         remedy = "start more workers now, or keep the topic longer: see masswatch topics"
-        what += f"; it is deleted after {span(kept)}"
+        what += f"; it is deleted after {span(_kept(found, plan, oldest.topic))}"
         return Finding(Level.FAULT, Area.LAG, name, what, remedy)
+    if ageless:
+        what += f"; since when {listed(ageless)} waits could not be read"
+    elif waits[oldest] < _READS_ALONG:
+        return ok(Area.LAG, name, what)
     remedy = "run masswatch doctor again: if it does not fall, see /readyz and the workers' logs"
     return Finding(Level.WARNING, Area.LAG, name, what, remedy)
+
+
+def _kept(found: KafkaStanding, plan: Plan, topic: str) -> timedelta:
+    """Return how long a topic keeps records, as it is set or else as it should be."""
+    told = found.configs.get(topic, {}).get(_RETENTION, "")
+    if told == _FOREVER:
+        return timedelta.max
+    if not told.isdecimal():
+        return plan.retention(topic)
+    return timedelta(milliseconds=min(int(told), timedelta.max // timedelta(milliseconds=1)))
 
 
 def _open(found: KafkaStanding) -> Iterator[tuple[Place, int]]:

@@ -62,7 +62,9 @@ def _readable() -> Settings | None:
 def _faults(error: ConfigError) -> Iterator[Finding]:
     for line in str(error).splitlines():
         where, what, remedy = taken_apart(line)
-        remedy = remedy or "see masswatch settings"
+        # Errors may end with the value that they are about, which is nothing to do.
+        if not remedy[:1].islower():
+            what, remedy = line.removeprefix(f"{where}: "), "see masswatch settings"
         yield Finding(Level.FAULT, Area.SETTINGS, where, what, remedy, Cause.SETTINGS)
 
 

@@ -6,6 +6,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
+from http.client import HTTPException, InvalidURL
 from typing import Final
 
 from pipeline.doctor.finding import Area, Finding, Level, ok, unchecked
@@ -47,7 +48,9 @@ def look_at_worker(url: str) -> WorkerStanding:
     except OSError as error:
         reason = getattr(error, "reason", error)
         return WorkerStanding(url, silence=str(reason).lower())
-    except ValueError:
+    except (InvalidURL, UnicodeError) as error:
+        return WorkerStanding(url, silence=f"not an address of HTTP: {error}")
+    except (HTTPException, ValueError):
         return WorkerStanding(url, silence="something else answers there")
     return WorkerStanding(url, stuck, waiting, None if policy is None else policy[1])
 
@@ -104,12 +107,12 @@ def _faults(url: str) -> tuple[str, ...]:
 
 def _read(url: str) -> str:
     if not url.startswith(("http://", "https://")):
-        raise ValueError(f"{url}: not an address of HTTP")
+        raise InvalidURL("it begins neither with http:// nor with https://")
     try:
         with _OPENER.open(url, timeout=_WITHIN) as answer:
-            return str(answer.read(_AT_MOST).decode())
+            return str(answer.read(_AT_MOST).decode(errors="replace"))
     except urllib.error.HTTPError as error:
         with error:
             if error.code != _UNAVAILABLE:
                 raise ValueError(f"{url}: answers {error.code}") from error
-            return error.read(_AT_MOST).decode()
+            return error.read(_AT_MOST).decode(errors="replace")

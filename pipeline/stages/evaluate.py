@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final
 
 import structlog
 
 from pipeline.core.evaluate import evaluate, keeping
-from pipeline.core.event_time import EventTime
+from pipeline.core.event_time import EventTime, ticks
 from pipeline.core.model import AssignmentId, Evidence, Fact, Position, Seen
 from pipeline.core.policy import Policy
 from pipeline.core.verdict import Outcome, Verdict, alert_id, fact_id
@@ -17,6 +18,7 @@ from pipeline.ports import (
     Dossier,
     FactStore,
     Freshness,
+    Latest,
     Published,
     Reaches,
     Ready,
@@ -27,6 +29,8 @@ from pipeline.stages.counts import EvaluateCounts
 
 _AT_ONCE: Final = 20
 """Assignments in one transaction: those of an actor with hundreds of facts take a second or so."""
+
+_AHEAD_AT_MOST: Final = ticks(timedelta(minutes=1))
 
 _log = structlog.get_logger()
 
@@ -98,11 +102,12 @@ class Evaluate:
         if not await ready():
             return False
         rule = self._rule
+        reaches = self._reaches()  # before the facts: what is read after them is not in them
         dossiers = await rule.facts.dossiers(ids)
         judged: list[_Judged] = []
         for one in dossiers:
             if one.variants:
-                judged.append(self._judge(one, alerts, rule))
+                judged.append(self._judge(one, alerts, rule, reaches))
                 await asyncio.sleep(0)  # judging much evidence takes long, and heartbeats wait
         revisions = [one.revision for one in judged if one.revision is not None]
         if revisions:
@@ -112,7 +117,7 @@ class Evaluate:
         self._report(judged, unknown=len(dossiers) - len(judged))
         return True
 
-    def _judge(self, dossier: Dossier, alerts: AlertLog, rule: _Rule) -> _Judged:
+    def _judge(self, dossier: Dossier, alerts: AlertLog, rule: _Rule, reaches: Reaches) -> _Judged:
         last = alerts.last(alert_id(dossier.id))
         evidence = _with_what_was_published(dossier, last)
         verdict = evaluate(
@@ -127,14 +132,15 @@ class Evaluate:
         if last is not None and status is Status.WITHDRAWN:
             # A narrower window may be widened again, when the store has forgotten.
             verdict = keeping(verdict, (seen.fact for seen in last.evidence))
+        detected_at = self._clock()
         revision = Revision(
             verdict=verdict,
             number=1 if last is None else last.number + 1,
             status=status,
-            detected_at=self._clock(),
+            detected_at=detected_at,
             sources=_sources(verdict, (*dossier.variants, *evidence)),
             policy_digest=rule.digest,
-            freshness=Freshness(self._reaches(), dossier.latest),
+            freshness=Freshness(reaches, _believed(dossier.latest, detected_at)),
         )
         return _Judged(verdict, revision)
 
@@ -171,6 +177,12 @@ def _with_what_was_published(dossier: Dossier, last: Published | None) -> list[S
     for seen in () if last is None else last.evidence:
         known[seen.fact] = seen
     return list(known.values())
+
+
+def _believed(latest: Latest, now: EventTime) -> Latest:
+    """Leave out what is said of the future: one wrong clock at a source would hide a silence."""
+    times = (latest.risk, latest.behavior, latest.graph)
+    return Latest(*(None if at is None or at > now + _AHEAD_AT_MOST else at for at in times))
 
 
 def _says_nothing_new(verdict: Verdict, status: Status, last: Published | None) -> bool:

@@ -6,6 +6,7 @@ second sees the first.
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -69,6 +70,7 @@ class Observe:
         decode: Decode,
         windows: Windows,
         counts: ObserveCounts,
+        speaks: Callable[[], float] = time.monotonic,
     ) -> None:
         self._facts = facts
         self._requests = requests
@@ -76,7 +78,7 @@ class Observe:
         self._decode = decode
         self._lateness_ms = _milliseconds(windows.lateness)
         self._counts = counts
-        self._late_told = Seldom()
+        self._late_told = Seldom(_say_late, lambda one: one.after.total_seconds(), clock=speaks)
 
     def follow(self, facts: FactStore, decode: Decode, windows: Windows) -> None:
         """Go by another policy from now on, in the batch in hand, too.
@@ -87,6 +89,10 @@ class Observe:
         self._facts = facts
         self._decode = decode
         self._lateness_ms = _milliseconds(windows.lateness)
+
+    def tell_rest(self) -> None:
+        """Say of late records what was to be said later, if it is time."""
+        self._late_told.tell_rest()
 
     async def __call__(self, candidates: Sequence[Candidate], ready: Ready) -> bool:
         """Make everything that follows from the candidates durable.
@@ -163,24 +169,21 @@ class Observe:
             )
         for _ in range(harvest.unmapped):
             self._counts.unmapped_workspace()
-        if harvest.too_late:
-            self._tell_of(harvest.too_late)
+        for late in harvest.too_late:
+            self._counts.too_late(kind_of(late.seen.fact))
+        self._late_told.tell(harvest.too_late)
 
-    def _tell_of(self, late: Sequence[_Late]) -> None:
-        for one in late:
-            self._counts.too_late(kind_of(one.seen.fact))
-        told = self._late_told.tell(len(late))
-        if told is not None:
-            latest = max(late, key=lambda one: one.after)
-            _log.warning(
-                "record.came_late",
-                records=told,
-                kind=kind_of(latest.seen.fact),
-                position=str(latest.seen.position),
-                tenant_id=latest.seen.fact.tenant_id,
-                seconds=round(latest.after.total_seconds()),
-                advice="facts it belongs to may have expired: only a backtest is certain",
-            )
+
+def _say_late(records: int, latest: _Late) -> None:
+    _log.warning(
+        "record.came_late",
+        records=records,
+        kind=kind_of(latest.seen.fact),
+        position=str(latest.seen.position),
+        tenant_id=latest.seen.fact.tenant_id,
+        seconds=round(latest.after.total_seconds()),
+        advice="facts it belongs to may have expired: only a backtest is certain",
+    )
 
 
 def _milliseconds(span: timedelta) -> int:

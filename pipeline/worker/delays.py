@@ -1,8 +1,9 @@
 """How long records wait from their append until what follows from them is durable."""
 
+import time
 from collections.abc import Callable, Iterable
 from datetime import timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 import structlog
 
@@ -16,6 +17,11 @@ _TICKS_A_MILLISECOND: Final = 10_000
 _log = structlog.get_logger()
 
 
+class _Delayed(NamedTuple):
+    seconds: float
+    candidate: Candidate
+
+
 class Delays:
     """Measures one step, and says now and then that it takes too long.
 
@@ -25,7 +31,7 @@ class Delays:
         limit: What is too long.
         clock: The time.
         metrics: Where it shows.
-        seldom: When to say it.
+        speaks: Seconds that never go back, to say it now and then.
     """
 
     def __init__(
@@ -34,36 +40,37 @@ class Delays:
         limit: timedelta,
         clock: Callable[[], EventTime],
         metrics: Metrics,
-        seldom: Seldom | None = None,
+        *,
+        speaks: Callable[[], float] = time.monotonic,
     ) -> None:
         self._step = step
         self._limit = limit.total_seconds()
         self._clock = clock
         self._metrics = metrics
-        self._seldom = Seldom() if seldom is None else seldom
+        self._seldom = Seldom(self._say, lambda one: one.seconds, clock=speaks)
 
     def ended(self, candidates: Iterable[Candidate]) -> None:
         """Note that all that follows from the candidates is durable."""
         now_ms = self._clock() // _TICKS_A_MILLISECOND
-        delayed: list[tuple[float, Candidate]] = []
+        delayed: list[_Delayed] = []
         for one in candidates:
             if one.timestamp_ms <= 0:  # the record has none
                 continue
             seconds = max(0, now_ms - one.timestamp_ms) / 1000
             self._metrics.delayed(self._step, seconds)
             if seconds > self._limit:
-                delayed.append((seconds, one))
-        if delayed:
-            self._tell_of(delayed)
+                delayed.append(_Delayed(seconds, one))
+        self._seldom.tell(delayed)
 
-    def _tell_of(self, delayed: list[tuple[float, Candidate]]) -> None:
-        told = self._seldom.tell(len(delayed))
-        if told is not None:
-            seconds, longest = max(delayed, key=lambda one: one[0])
-            _log.warning(
-                "evaluation.delayed",
-                step=self._step,
-                records=told,
-                seconds=round(seconds, 3),
-                position=str(longest.position),
-            )
+    def tell_rest(self) -> None:
+        """Say what was to be said later, if it is time."""
+        self._seldom.tell_rest()
+
+    def _say(self, records: int, longest: _Delayed) -> None:
+        _log.warning(
+            "evaluation.delayed",
+            step=self._step,
+            records=records,
+            seconds=round(longest.seconds, 3),
+            position=str(longest.candidate.position),
+        )

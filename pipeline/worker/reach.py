@@ -9,10 +9,9 @@ from pipeline.core.event_time import TICKS_PER_SECOND, EventTime, ticks
 from pipeline.ports import Reach
 from pipeline.reader.watch import Progress
 
-_IN_HAND_AT_MOST: Final = 1.0
-"""Seconds: while a batch is with its agent for longer, what was read may have had no effect yet."""
-
 _ENDS_AT_MOST: Final = 512
+
+_AHEAD_AT_MOST: Final = ticks(timedelta(minutes=1))
 
 
 class _End(NamedTuple):
@@ -25,8 +24,9 @@ class _End(NamedTuple):
 class PartitionReach:
     """Follows one partition while this worker reads it.
 
-    Where the partition ended at a moment is remembered until it has been read to there: then
-    everything is read that had been appended before that moment.
+    Where the partition ended at a moment is remembered until it has been read to there, and
+    nothing of it is with the agent any more: then all that had been appended before that moment
+    has been taken into account.
 
     Args:
         margin: How old what is seen may be.
@@ -43,7 +43,7 @@ class PartitionReach:
         """Take in what is to be seen.
 
         Args:
-            now: The time.
+            now: The time, by a clock that does not jump; `reach` goes by it.
             fetched: How many values of it have been fetched since the worker's start.
             progress: How it fares; None while it is not ours.
         """
@@ -54,7 +54,7 @@ class PartitionReach:
             self._ends.clear()
         else:
             self._remember(now, progress, progress.end)
-            if progress.unfinished <= _IN_HAND_AT_MOST:
+            if progress.unfinished == 0:
                 while self._ends and self._ends[0].offset <= progress.position:
                     read_to = later(read_to, self._ends.popleft().at)
         self.reach = Reach(last_record_at, read_to)
@@ -76,6 +76,26 @@ class PartitionReach:
 def merged(one: Reach, other: Reach) -> Reach:
     """Return what two who read one partition have reached: both say what is true."""
     return Reach(later(one.last_record_at, other.last_record_at), later(one.read_to, other.read_to))
+
+
+def shifted(reach: Reach, by: int) -> Reach:
+    """Return what was reached, by a clock that is so many ticks ahead."""
+    return Reach(
+        *(
+            None if at is None else EventTime(at + by)
+            for at in (reach.last_record_at, reach.read_to)
+        )
+    )
+
+
+def believed(reach: Reach, now: EventTime) -> Reach:
+    """Return what can have been reached by now: what is said of the future is not known."""
+    return Reach(
+        *(
+            None if at is None or at > now + _AHEAD_AT_MOST else at
+            for at in (reach.last_record_at, reach.read_to)
+        )
+    )
 
 
 def of_all(partitions: Iterable[Reach]) -> Reach:

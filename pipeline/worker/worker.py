@@ -14,7 +14,9 @@ from pipeline.adapters.redis_placement import Placement
 from pipeline.adapters.redis_reaches import RedisReaches
 from pipeline.config import Settings
 from pipeline.core.errors import StoreRefuses, StoreUnavailable
+from pipeline.core.event_time import TICKS_PER_SECOND
 from pipeline.reader.batch import Partition
+from pipeline.reader.lease import boot_clock
 from pipeline.reader.membership import Hook, nothing
 from pipeline.reader.reader import Reader
 from pipeline.reader.settings import ReaderSettings
@@ -42,6 +44,7 @@ _HELD_AT_MOST: Final = 5.0
 _COUNTED_WITHIN: Final = timedelta(seconds=3)
 _FETCH_ANSWERED_WITHIN: Final = timedelta(seconds=1)
 """An idle fetch is answered after half a second, by aiokafka's default."""
+_TELLS_RESTS_EVERY: Final = 1.0
 _REBUILDERS_PARTITION: Final = 0
 """Its owner among the evaluations has the store rebuilt: there is one at any time."""
 
@@ -69,6 +72,7 @@ class Worker:
             settings.policy_file, parts, ask=self._ask_again, metrics=parts.metrics
         )
         self._agents: list[_Agent] = []
+        self._delays: list[Delays] = []
         self._loop_watch = LoopWatch(self._limit, end_hard)
         self._watchdog = Watchdog(lambda: self._agents, self._limit, beat=self._loop_watch.beat)
         answers = Answers(self._live, self._ready, parts.metrics.text)
@@ -78,7 +82,7 @@ class Worker:
                 source.agent,
                 source.topics,
                 source.settings,
-                observing(parts.observe, self._delays("observe", settings)),
+                observing(parts.observe, self._measuring("observe", settings)),
                 sieve=source.sieve,
             )
         self._add(
@@ -90,7 +94,7 @@ class Worker:
                 self._logs,
                 parts.letters,
                 parts.metrics,
-                self._delays("evaluate", settings),
+                self._measuring("evaluate", settings),
             ),
             on_assigned=self._take_over,
             on_revoked=self._logs.give_up,
@@ -124,6 +128,7 @@ class Worker:
             self._app.add_future(self._reloading.run(hung_up))
             self._app.add_future(self._restoring.run())
             self._app.add_future(self._sources.run())
+            self._app.add_future(self._tell_rests())
             self._app.add_future(self._warn_of_surplus())
             _log.info("worker.started", policy=self._parts.policy.digest)
             await _first(stopping.wait(), self._app.wait_until_stopped())
@@ -192,8 +197,10 @@ class Worker:
         )
         self._agents.append(_Agent(holding, reading))
 
-    def _delays(self, step: str, settings: Settings) -> Delays:
-        return Delays(step, settings.worker.delayed_after, clock, self._parts.metrics)
+    def _measuring(self, step: str, settings: Settings) -> Delays:
+        delays = Delays(step, settings.worker.delayed_after, clock, self._parts.metrics)
+        self._delays.append(delays)
+        return delays
 
     def _source_watch(self, settings: Settings) -> SourceWatch:
         placement, worker = self._parts.placement, settings.worker
@@ -202,7 +209,7 @@ class Worker:
             sightings=lambda: (one for agent in self._agents for one in agent.reading.sightings()),
             partitions=lambda: partition_counts(self._parts.client, within=_COUNTED_WITHIN),
             exchange=RedisReaches(placement.client, placement.marks.base).exchange,
-            clock=clock,
+            clock=lambda: round(boot_clock() * TICKS_PER_SECOND),
             quiet_after=worker.quiet_after,
             margin=worker.commit_interval + _FETCH_ANSWERED_WITHIN,
             metrics=self._parts.metrics,
@@ -232,6 +239,13 @@ class Worker:
         except TimeoutError:
             faults.append("store: no answer in time")
         return faults
+
+    async def _tell_rests(self) -> None:
+        while True:
+            await asyncio.sleep(_TELLS_RESTS_EVERY)
+            self._parts.observe.tell_rest()
+            for delays in self._delays:
+                delays.tell_rest()
 
     async def _warn_of_surplus(self) -> None:
         await asyncio.sleep(self._limit.total_seconds())

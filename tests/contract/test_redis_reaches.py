@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from pipeline.adapters.redis_client import connect
 from pipeline.adapters.redis_reaches import KEPT_FOR, RedisReaches
 from pipeline.core.errors import StoreUnavailable
-from pipeline.core.event_time import EventTime
+from pipeline.core.event_time import TICKS_PER_SECOND, EventTime
 from pipeline.localstack import Addresses
 from pipeline.ports import Reach
 
@@ -38,7 +38,7 @@ def test_what_one_worker_has_read_every_other_knows(
     first, second = Reach(EventTime(17), EventTime(-18)), Reach(None, EventTime(19))
 
     runner.run(one.exchange({ZERO: first}, [ZERO]))
-    known = runner.run(other.exchange({ONE: second}, [ONE, ZERO]))
+    known = runner.run(other.exchange({ONE: second}, [ONE, ZERO])).reaches
 
     assert known == {ZERO: first, ONE: second}
 
@@ -46,7 +46,9 @@ def test_what_one_worker_has_read_every_other_knows(
 def test_nothing_is_known_of_a_partition_that_nobody_has_read(
     runner: asyncio.Runner, client: Redis, namespace: str
 ) -> None:
-    assert runner.run(RedisReaches(client, namespace).exchange({}, [ZERO])) == {ZERO: Reach()}
+    told = runner.run(RedisReaches(client, namespace).exchange({}, [ZERO]))
+
+    assert told.reaches == {ZERO: Reach()}
 
 
 def test_another_namespace_is_another_pipeline(
@@ -54,7 +56,7 @@ def test_another_namespace_is_another_pipeline(
 ) -> None:
     runner.run(RedisReaches(client, namespace).exchange({ZERO: Reach(EventTime(17))}, [ZERO]))
 
-    known = runner.run(RedisReaches(client, f"{namespace}x").exchange({}, [ZERO]))
+    known = runner.run(RedisReaches(client, f"{namespace}x").exchange({}, [ZERO])).reaches
 
     assert known == {ZERO: Reach()}
 
@@ -83,3 +85,16 @@ def test_what_somebody_else_wrote_is_not_believed(
 
     with pytest.raises(StoreUnavailable, match="find out who else writes there"):
         runner.run(RedisReaches(client, namespace).exchange({}, [ZERO]))
+
+
+def test_the_server_tells_which_time_it_is(
+    runner: asyncio.Runner, client: Redis, namespace: str
+) -> None:
+    async def server_seconds() -> int:
+        seconds, _ = await client.time()
+        return int(seconds)
+
+    told = runner.run(RedisReaches(client, namespace).exchange({}, []))
+    seconds = runner.run(server_seconds())
+
+    assert seconds - 5 <= told.now / TICKS_PER_SECOND < seconds + 1

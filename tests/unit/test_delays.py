@@ -70,3 +70,16 @@ def test_a_record_without_a_time_is_not_measured() -> None:
 
     assert logs == []
     assert not [line for line in metrics if line.startswith("masswatch_delay_seconds_count")]
+
+
+def test_the_rest_of_a_burst_is_one_more_line_with_its_longest_wait() -> None:
+    seconds = 0.0
+    delays = Delays("observe", LIMIT, lambda: NOON, Metrics("test"), speaks=lambda: seconds)
+    for offset, waits in enumerate((60, 99, 61)):
+        delays.ended([waited(waits, offset)])
+
+    seconds = 10.0
+    with capture_logs() as logs:
+        delays.tell_rest()
+
+    assert [(one["records"], one["position"]) for one in logs] == [(2, "intune.audit.v1[3]@1")]

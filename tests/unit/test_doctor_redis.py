@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from pipeline.adapters.redis_marks import Marks
 from pipeline.adapters.redis_standing import Lacks, Leftovers, RedisStanding
 from pipeline.doctor.clock_checks import on_redis_clock
 from pipeline.doctor.finding import Area, Finding, Level
@@ -153,10 +154,10 @@ def test_commands_that_could_not_be_asked_for_are_not_checked() -> None:
     [
         (timedelta(seconds=59), None),
         (timedelta(seconds=60), Level.WARNING),
-        (timedelta(days=2), Level.FAULT),
+        (timedelta(days=2), Level.WARNING),
     ],
 )
-def test_a_clock_that_differs_harms_only_when_it_differs_by_days(
+def test_of_two_clocks_that_differ_it_is_not_known_which_is_wrong(
     sign: int, off: timedelta, level: Level | None
 ) -> None:
     found = wrong(replace(SERVER, ahead=sign * off))
@@ -165,7 +166,48 @@ def test_a_clock_that_differs_harms_only_when_it_differs_by_days(
         [] if level is None else [(level, Area.CLOCK)]
     )
     assert all(("ahead of" in one.what) == (sign > 0) for one in found)
+    assert all("one of the two is wrong" in one.what for one in found)
+
+
+DAYS = timedelta(days=2)
+MOMENT = timedelta(seconds=59)
+LONG_AGO = timedelta(days=-30)
+
+
+@pytest.mark.parametrize(
+    ("ahead", "brokers", "level", "says"),
+    [
+        (DAYS, MOMENT, Level.FAULT, "Redis's is wrong"),
+        (-DAYS, -MOMENT, Level.WARNING, "Redis's is wrong"),
+        (DAYS, DAYS - MOMENT, Level.WARNING, "this machine's is wrong"),
+        (-DAYS, -DAYS - MOMENT, Level.WARNING, "this machine's is wrong"),
+        (DAYS, LONG_AGO, Level.WARNING, "one of the two is wrong"),
+    ],
+)
+def test_the_brokers_tell_which_of_two_clocks_is_wrong(
+    ahead: timedelta, brokers: timedelta, level: Level, says: str
+) -> None:
+    [found] = on_redis_clock(replace(SERVER, ahead=ahead), brokers)
+
+    assert found.level is level
+    assert says in found.what
 
 
 def test_a_server_that_tells_no_time_is_not_checked() -> None:
     assert only(replace(SERVER, ahead=None)).level is Level.NOT_CHECKED
+
+
+def test_a_namespace_is_read_from_marks_and_facts_and_never_from_the_id_of_a_tenant() -> None:
+    names = [
+        b"{mw1}/ready/mw1.aaaaaaaaaaaa",
+        b"mw1.bbbbbbbbbbbb/v/mw1.cccccccccccc/1",
+        b"{mw1}/pointer",
+        b"mw1/v/mw1.dddddddddddd/1",
+        b"mw1.eeeeeeeeeeeee/v/a/1",
+        b"mw1.short/v/mw1.ffffffffffff/1",
+        b"other.mw1.000000000000/v/a/1",
+        b"mw1x111111111111/v/a/1",
+        b"\xff",
+    ]
+
+    assert list(Marks("mw1").namespaces(names)) == ["mw1.aaaaaaaaaaaa", "mw1.bbbbbbbbbbbb"]

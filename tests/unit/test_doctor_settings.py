@@ -1,20 +1,23 @@
+import asyncio
 import json
 import threading
 from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from socketserver import BaseRequestHandler, ThreadingTCPServer
+from typing import Any, cast
 
 import pytest
 
 from pipeline.config import Settings
 from pipeline.doctor.examination import examine
-from pipeline.doctor.finding import Area, Cause, Finding, Level
+from pipeline.doctor.finding import Area, Cause, Finding, Level, ok
 from pipeline.doctor.settings_checks import (
     policy_with_findings,
     settings_with_findings,
     wrong_sections,
 )
+from pipeline.doctor.unforeseen import judged, outcome
 from pipeline.doctor.worker_checks import WorkerStanding, look_at_worker, on_worker
 from pipeline.wiring import clock
 
@@ -80,6 +83,23 @@ def test_all_that_is_wrong_in_the_settings_is_told_and_the_rest_is_read(
     }
     assert {one.cause for one in findings} == {Cause.SETTINGS}
     assert "HTTP" in wrong_sections(findings)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "what", "remedy"),
+    [
+        ("QUIET_AFTER", "nan", 'not a number of seconds: "nan"', "see masswatch settings"),
+        ("LEASE", "99", "not below the session time-out", "set it under 10 s"),
+    ],
+)
+def test_what_is_wrong_with_a_setting_is_told_apart_from_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, what: str, remedy: str
+) -> None:
+    monkeypatch.setenv(f"MASSWATCH_WORKER__{name}", value)
+
+    _, [found] = settings_with_findings()
+
+    assert (found.where, found.what, found.remedy) == (f"MASSWATCH_WORKER__{name}", what, remedy)
 
 
 def test_a_policy_that_is_wrong_is_told_whole(tmp_path: Path) -> None:
@@ -154,6 +174,69 @@ def test_something_else_than_a_worker_is_no_worker(
     answers |= dict.fromkeys(("/healthz", "/readyz", "/metrics"), answer)
 
     assert look_at_worker(url).silence == "something else answers there"
+
+
+@pytest.mark.parametrize(
+    "address", ["127.0.0.1:8080", "http://127.0.0.1:80a", "http://a b", "http://a..b", "http://a/ü"]
+)
+def test_a_mistyped_address_is_a_finding(address: str) -> None:
+    [found] = on_worker(look_at_worker(address), None, is_named=True)
+
+    assert (found.level, found.where) == (Level.FAULT, address)
+    assert found.what.startswith("not an address of HTTP: ")
+
+
+@pytest.mark.parametrize("said", [b"SSH-2.0-OpenSSH_9.6\r\n", b"HTTP/1.1 200 OK\r\n\r\n\xff\xfe"])
+def test_something_that_speaks_another_language_is_no_worker(said: bytes) -> None:
+    class Handler(BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(1024)
+            self.request.sendall(said)
+
+    with ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        found = look_at_worker(f"http://127.0.0.1:{server.server_address[1]}")
+        server.shutdown()
+        thread.join()
+
+    assert found.silence == "something else answers there"
+
+
+@pytest.mark.usefixtures("nobody")
+def test_a_look_that_ends_unforeseen_is_a_fault_and_the_others_hold(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Url:
+        """No address at all, which no command line gives."""
+
+    found = examine(clock(), cast("list[str]", [Url()]))
+
+    [broken] = [one for one in found if one.where == "doctor itself"]
+    assert (broken.level, broken.area, broken.cause) == (Level.FAULT, Area.WORKER, Cause.STATE)
+    assert broken.what.startswith("AttributeError at worker_checks.py:")
+    assert {one.area for one in found if one.cause is Cause.AWAY} == {Area.BROKER, Area.REDIS}
+
+
+def test_a_check_that_ends_unforeseen_keeps_what_it_has_found() -> None:
+    def check() -> Iterator[Finding]:
+        yield ok(Area.LAG, "group", "has read everything")
+        raise KeyError("secret")
+
+    first, broken = asyncio.run(judged(Area.LAG, check()))
+
+    assert first.level is Level.OK
+    assert (broken.level, broken.area) == (Level.FAULT, Area.LAG)
+    assert broken.what.startswith("KeyError at test_doctor_settings.py:")
+    assert "secret" not in broken.what
+
+
+def test_an_end_of_the_whole_command_is_no_finding() -> None:
+    async def ended() -> None:
+        raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(outcome(ended()))
 
 
 @pytest.mark.parametrize(("is_named", "level"), [(True, Level.FAULT), (False, Level.NOT_CHECKED)])

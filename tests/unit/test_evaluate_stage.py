@@ -9,7 +9,7 @@ from stages import Counts, always, ready_times, run
 from pipeline.adapters.memory_alerts import MemoryAlerts, MemoryAlertsTopic
 from pipeline.adapters.memory_facts import MemoryFacts
 from pipeline.core.errors import LostOwnership
-from pipeline.core.event_time import format_event_time
+from pipeline.core.event_time import EventTime, format_event_time, ticks
 from pipeline.core.model import AssignmentId, Fact, Position, Seen
 from pipeline.core.policy import Policy, Reason, TenantPolicy
 from pipeline.core.window import Window, Windows
@@ -306,3 +306,38 @@ def test_fresher_sources_alone_are_no_reason_for_a_revision() -> None:
     run(judging([DELEGATED.id], stage.log, always))
 
     assert [one.revision for one in stage.alerts()] == [1]
+
+
+def test_an_alert_claims_no_more_than_had_been_read_before_its_facts_were() -> None:
+    stage = Stage()
+    stage.knows(DELEGATED)
+    reached = [EventTime(MONDAY)]
+
+    class GrowingMeanwhile(MemoryFacts):
+        async def dossiers(self, ids: Sequence[AssignmentId]) -> list[Dossier]:
+            found = await stage.facts.dossiers(ids)
+            reached[0] = shifted(MONDAY, plus_ticks=1)
+            return found
+
+    judging = stage.stage(Policy())
+    judging.follow(Policy(), GrowingMeanwhile(WINDOWS))
+    judging.watch(lambda: Reaches(identity_info=Reach(None, reached[0])))
+
+    run(judging([DELEGATED.id], stage.log, always))
+
+    (alert,) = stage.alerts()
+    assert alert.freshness.identity_info.read_to == format_event_time(MONDAY)
+
+
+@pytest.mark.parametrize(("plus_ticks", "is_told"), [(0, True), (1, False)])
+def test_a_row_of_the_future_does_not_tell_that_a_tenant_is_heard(
+    plus_ticks: int, is_told: bool
+) -> None:
+    stage = Stage()
+    at = shifted(MONDAY, plus_ticks=ticks(timedelta(minutes=1)) + plus_ticks)
+    stage.knows(DELEGATED, a_risk(at=at, upn="eve@example.org"))
+
+    stage.evaluates(DELEGATED.id)
+
+    (alert,) = stage.alerts()
+    assert (alert.freshness.identity_info.latest_fact_time is not None) == is_told

@@ -1,5 +1,6 @@
 import json
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 import pytest
@@ -34,7 +35,9 @@ BROKEN = b'{"records":[{"operationName":"Create MobileAppAssignment"'
 class Stage:
     """The stage over memory, with what it was given at hand."""
 
-    def __init__(self, facts: FactStore | None = None) -> None:
+    def __init__(
+        self, facts: FactStore | None = None, speaks: Callable[[], float] = time.monotonic
+    ) -> None:
         self.facts = facts or MemoryFacts(WINDOWS)
         self.requests = MemoryRequests()
         self.letters = MemoryDeadLetters()
@@ -46,6 +49,7 @@ class Stage:
             decode=Decoder(),
             windows=WINDOWS,
             counts=self.counts,
+            speaks=speaks,
         )
 
 
@@ -222,6 +226,21 @@ def test_a_history_that_comes_late_is_not_a_line_a_batch() -> None:
 
     assert [one["event"] for one in logs] == ["record.came_late"]
     assert stage.counts.seen["too late assignment"] == 50
+
+
+def test_the_rest_of_a_history_that_comes_late_is_told_though_nothing_follows() -> None:
+    seconds = 0.0
+    stage = Stage(speaks=lambda: seconds)
+    late = MONDAY // 10_000 + 2 * WINDOWS.lateness // timedelta(milliseconds=1)
+    for offset in range(50):
+        run(stage.observe([candidate(ASSIGNMENT, offset, late)], always))
+
+    seconds = 10.0
+    with capture_logs() as logs:
+        stage.observe.tell_rest()
+
+    assert [(one["event"], one["records"]) for one in logs] == [("record.came_late", 49)]
+    assert logs[0]["position"] == "intune.audit.v1[3]@1#0"
 
 
 def test_a_workspace_that_nobody_has_mapped_is_counted() -> None:

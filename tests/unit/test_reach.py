@@ -1,10 +1,12 @@
 from datetime import timedelta
 
+import pytest
+
 from pipeline.core.event_time import EventTime, ticks
 from pipeline.ports import Reach
 from pipeline.reader.batch import Partition
 from pipeline.reader.watch import Progress
-from pipeline.worker.reach import PartitionReach, merged, of_all
+from pipeline.worker.reach import PartitionReach, believed, merged, of_all, shifted
 
 NOON = EventTime(17_700_000_000_000_0000)
 MARGIN = timedelta(seconds=2)
@@ -74,11 +76,12 @@ def test_while_no_fetch_is_answered_nobody_knows_of_a_new_end() -> None:
     assert reach.read_to == at(0 - 2)
 
 
-def test_what_a_held_batch_brings_does_not_count_as_read() -> None:
+@pytest.mark.parametrize("unfinished", [0.001, 3.0, -0.001])
+def test_what_a_batch_in_hand_brings_does_not_count_as_read(unfinished: float) -> None:
     following = Following()
     following.sees(progress(7, 7))
 
-    held = following.sees(progress(9, 9, unfinished=3.0), times=5)
+    held = following.sees(progress(9, 9, unfinished=unfinished), times=5)
     resumed = following.sees(progress(9, 9))
 
     assert held.read_to == at(0 - 2)
@@ -140,3 +143,14 @@ def test_a_source_of_which_one_partition_is_unknown_is_read_to_nobody_knows_wher
 
 def test_nothing_is_known_of_a_source_without_partitions() -> None:
     assert of_all([]) == Reach()
+
+
+def test_what_was_reached_is_the_same_moment_by_another_clock() -> None:
+    assert shifted(Reach(at(1), None), ticks(timedelta(seconds=5))) == Reach(at(6), None)
+
+
+def test_a_minute_ahead_is_believed_and_a_tick_more_is_not() -> None:
+    ahead, too_far = at(60), EventTime(at(60) + 1)
+
+    assert believed(Reach(ahead, too_far), at(0)) == Reach(ahead, None)
+    assert believed(Reach(too_far, ahead), at(0)) == Reach(None, ahead)
