@@ -18,12 +18,14 @@ from kafka_topic import NOON, KafkaTopic, Put
 from redis import Redis
 
 from pipeline.adapters.kafka_admin import apply
+from pipeline.adapters.kafka_first_times import first_times
 from pipeline.adapters.kafka_groups import Groups
 from pipeline.adapters.kafka_look import look_at_kafka
 from pipeline.adapters.kafka_metadata import partition_counts
 from pipeline.adapters.kafka_standing import KafkaStanding, Offsets, Place
 from pipeline.cli import run
 from pipeline.config import PREFIX
+from pipeline.core.errors import ConfigError
 from pipeline.demo.fleet import READY_WITHIN, Worker, until
 from pipeline.localstack import Addresses, Stack, down, up
 from topics.catalogue import Sources, catalogue
@@ -213,6 +215,24 @@ def test_a_topic_that_is_missing_is_told_and_not_created(site: Site) -> None:
     assert {site.prefix + kind for kind in KINDS} <= missing
     assert set(partition_counts(site.client)) == before
     assert document["exit_code"] == 1
+
+
+def test_the_lag_on_a_topic_that_is_missing_is_an_error_that_names_it(site: Site) -> None:
+    with pytest.raises(ConfigError, match=f"topic {site.prefix}audit: there is none"):
+        site.lag()
+
+
+def test_the_times_of_several_partitions_are_read_at_once(
+    site: Site,
+) -> None:
+    old, fresh = Place(site.prefix + "audit", 0), Place(site.prefix + "audit", 1)
+    KafkaTopic(old.topic, site.client).create(2).put(
+        Put(b"{}"), *[Put(b"{}", NOON + 9, partition=1)] * 20
+    )
+
+    times = first_times(site.client, [(fresh, 0), (old, 0)], timedelta(seconds=10))
+
+    assert times == {(old, 0): NOON, (fresh, 0): NOON + 9}
 
 
 def test_a_broker_that_is_away_leaves_redis_examined(site: Site) -> None:

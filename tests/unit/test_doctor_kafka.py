@@ -390,16 +390,17 @@ def test_a_lag_is_as_grave_as_the_oldest_record_is_near_its_deletion(
     assert f"5 offsets behind: {PLACE} 5; the oldest of {PLACE} has waited for" in told.what
 
 
-def test_a_few_old_records_are_not_hidden_by_many_fresh_ones() -> None:
+@pytest.mark.parametrize(("waits", "level"), [(61_000, Level.WARNING), (60 * DAY, Level.FAULT)])
+def test_a_few_old_records_are_not_hidden_by_many_fresh_ones(waits: int, level: Level) -> None:
     other = Place(AUDIT, 4)
     found = replace(
         with_group(committed={**committed(19), other: 12}),
-        times_ms={(PLACE, 19): NOW - 60 * DAY, (other, 12): NOW - 1},
+        times_ms={(PLACE, 19): NOW - waits, (other, 12): NOW - 1},
     )
 
     told = only(found)
 
-    assert told.level is Level.FAULT
+    assert told.level is level
     assert f"9 offsets behind: {other} 8, {PLACE} 1; the oldest of {PLACE} has waited" in told.what
 
 
@@ -521,6 +522,17 @@ def test_of_dead_letters_whose_newest_time_is_unknown_no_such_time_is_told() -> 
 
     assert (told.level, told.where) == (Level.WARNING, dlq.topic)
     assert told.what == "4 entries"
+
+
+def test_the_newest_dead_letter_may_be_in_a_partition_of_which_no_time_is_told() -> None:
+    known, unknown = Place(dlq_of(AUDIT), 0), Place(dlq_of(AUDIT), 1)
+    both = TopicStanding({0: replicas(1, 2, 3), 1: replicas(1, 2, 3)}, EVERYTHING)
+    offsets = {known: Offsets(1, 2, 2, NOW - 3 * DAY), unknown: Offsets(3, 7, 7)}
+    found = replace(with_topic(known.topic, both), offsets=offsets)
+
+    [told] = on_dead_letters(found, PLAN, NOW)
+
+    assert (told.level, told.what) == (Level.WARNING, "5 entries")
 
 
 def test_newest_times_that_the_broker_does_not_tell_leave_lag_judged() -> None:

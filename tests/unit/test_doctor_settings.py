@@ -196,9 +196,11 @@ def test_something_that_speaks_another_language_is_no_worker(said: bytes) -> Non
     with ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
-        found = look_at_worker(f"http://127.0.0.1:{server.server_address[1]}")
-        server.shutdown()
-        thread.join()
+        try:
+            found = look_at_worker(f"http://127.0.0.1:{server.server_address[1]}")
+        finally:
+            server.shutdown()
+            thread.join()
 
     assert found.silence == "something else answers there"
 
