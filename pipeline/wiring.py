@@ -34,6 +34,9 @@ from pipeline.stages.evaluate import Evaluate
 from pipeline.stages.observe import Observe
 from topics.catalogue import ALERTS, EVALUATIONS, Sources, dlq_of
 
+_EVALUATOR: Final = "evaluations"
+"""The agent that reads requests, as its group is called."""
+
 _STOP_SHARE: Final = 2 / 3
 """What of the time for a stop the readers may take; the rest is for what stops after them."""
 
@@ -132,7 +135,7 @@ def worker_parts(settings: Settings) -> Parts:
             SourceReading(agent, topics, _reading(settings, agent), Sieve(policy.matching))
             for agent, topics in topics_of_agents(kafka.sources).items()
         ),
-        evaluations=_reading(settings, "evaluations"),
+        evaluations=_reading(settings, _EVALUATOR),
         deliveries=deliveries,
         application=kafka.application_id,
         client=client,
@@ -231,6 +234,12 @@ def _needed(sources: Sources) -> Sequence[str]:
     return (*read, *(dlq_of(name) for name in read), ALERTS)
 
 
+def groups_of(application: str, sources: Sources) -> dict[str, tuple[str, ...]]:
+    """Return what each consumer group of an application reads."""
+    agents = {**topics_of_agents(sources), _EVALUATOR: (EVALUATIONS,)}
+    return {_group_of(application, agent): topics for agent, topics in agents.items()}
+
+
 def topics_of_agents(sources: Sources) -> dict[str, tuple[str, ...]]:
     """Give every topic to one agent, the first that names it: records say themselves what they are.
 
@@ -251,12 +260,16 @@ def topics_of_agents(sources: Sources) -> dict[str, tuple[str, ...]]:
     return agents
 
 
+def _group_of(application: str, agent: str) -> str:
+    return f"{application}.{agent}"
+
+
 def _reading(settings: Settings, agent: str) -> ReaderSettings:
     """Say how an agent reads: signs of life come thrice within the session and the lease."""
     kafka, worker = settings.kafka, settings.worker
     return ReaderSettings(
         bootstrap_servers=kafka.bootstrap_servers,
-        group_id=f"{kafka.application_id}.{agent}",
+        group_id=_group_of(kafka.application_id, agent),
         session_timeout=kafka.session_timeout,
         heartbeat_interval=min(timedelta(seconds=3), kafka.session_timeout / 3),
         lease=worker.lease,

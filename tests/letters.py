@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, TopicPartition
+from confluent_kafka import Message
+from kafka_topic import KafkaTopic
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,28 +21,7 @@ class Letter:
 
 def dead_letters(client: Mapping[str, str], topics: Sequence[str]) -> list[Letter]:
     """Every dead letter that is there now."""
-    consumer = Consumer({**client, "group.id": "letters", "enable.partition.eof": "true"})
-    try:
-        places = [
-            TopicPartition(topic, partition, OFFSET_BEGINNING)
-            for topic in topics
-            for partition in consumer.list_topics(topic, timeout=10).topics[topic].partitions
-        ]
-        consumer.assign(places)
-        found: list[Letter] = []
-        open_ends = len(places)
-        while open_ends:
-            for message in consumer.consume(500, 0.1):
-                error = message.error()
-                if error is None:
-                    found.append(_letter(message))
-                elif error.code() == KafkaError._PARTITION_EOF:
-                    open_ends -= 1
-                else:
-                    raise AssertionError(error)
-        return found
-    finally:
-        consumer.close()
+    return [_letter(one) for topic in topics for one in KafkaTopic(topic, client).messages()]
 
 
 def _letter(message: Message) -> Letter:

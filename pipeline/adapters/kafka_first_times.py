@@ -57,6 +57,8 @@ def _turn(
         if topic is None or partition is None:
             continue
         place = Place(topic, partition)
+        # What it holds more would come before what others hold.
+        consumer.pause([TopicPartition(*place)])
         offset = waiting.pop(place, None)
         if offset is not None and record.error() is None:
             _, found[place, offset] = record.timestamp()

@@ -14,10 +14,9 @@ from pipeline.adapters.kafka_producer import KafkaProducer
 from pipeline.config import KafkaSettings
 from pipeline.demo.fleet import READY_WITHIN, Launch, Worker, launch, until
 from pipeline.localstack import Addresses
+from pipeline.wiring import groups_of
 from topics.alert import Alert
-from topics.catalogue import EVALUATIONS, Sources, catalogue
-
-AGENTS: Final = ("audit", "identity_info", "behavior_entities", "graph_activity")
+from topics.catalogue import Sources, catalogue
 
 
 class Rig:
@@ -85,18 +84,8 @@ class Rig:
 
     def is_settled(self) -> bool:
         """Tell whether everything sent so far has been handled, down to the last evaluation."""
-        names = (
-            self._sources.audit,
-            self._sources.identity_info,
-            self._sources.behavior_entities,
-            self._sources.graph_activity,
-        )
-        observed = all(
-            self._groups.lag(f"{self._application}.{agent}", topics) == 0
-            for agent, topics in zip(AGENTS, names, strict=True)
-        )
-        evaluations = f"{self._application}.evaluations"
-        return observed and self._groups.lag(evaluations, [EVALUATIONS]) == 0
+        groups = groups_of(self._application, self._sources)
+        return all(self._groups.lag(group, topics) == 0 for group, topics in groups.items())
 
     def new_alerts(self, within: timedelta = timedelta(seconds=0.2)) -> list[Alert]:
         """Return the revisions that have come since the last call; wait a little for the first."""

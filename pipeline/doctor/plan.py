@@ -6,8 +6,8 @@ from datetime import timedelta
 
 from pipeline.adapters.topic_differences import TWINS, Twins
 from pipeline.config import Settings
-from pipeline.wiring import topics_of_agents
-from topics.catalogue import EVALUATIONS, Topic, catalogue, dlq_of
+from pipeline.wiring import groups_of
+from topics.catalogue import Topic, catalogue, dlq_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +54,8 @@ class Plan:
 def plan_of(settings: Settings) -> Plan:
     """Return what there should be by the settings."""
     kafka = settings.kafka
-    agents = {**topics_of_agents(kafka.sources), "evaluations": (EVALUATIONS,)}
     return Plan(
         topics=catalogue(kafka.sources, history=kafka.kept),
-        groups={f"{kafka.application_id}.{agent}": names for agent, names in agents.items()},
+        groups=groups_of(kafka.application_id, kafka.sources),
         session_timeout=kafka.session_timeout,
     )

@@ -6,16 +6,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from chaos.history import History, fingerprint
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, TopicPartition
+from chaos.history import History
+from confluent_kafka import Message
 from expectation import PublishedAlert
+from kafka_topic import KafkaTopic
 from letters import dead_letters
 
 from pipeline.adapters.alert_codec import without_arrival
 from pipeline.core.evidence import Matching
 from topics.catalogue import ALERTS, Sources, dlq_of
-
-_WITHIN = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +46,19 @@ class Findings:
     letters: int
     letters_twice: int
 
+    def __str__(self) -> str:
+        return (
+            f"{self.alerts} alerts in {self.revisions} revisions, "
+            f"{self.letters} dead letters ({self.letters_twice} twice)"
+        )
+
 
 def find(client: Mapping[str, str], history: History, matching: Matching) -> Findings:
     """Compare what is on the topics with what the history must bring."""
-    revisions = list(_published(client))
+    revisions = [_read(one) for one in KafkaTopic(ALERTS, client).messages()]
     letters = dead_letters(client, [dlq_of(topic) for topic in Sources().all])
     places = Counter((one.topic, one.partition, one.offset, one.index) for one in letters)
-    refused = {(one.topic, fingerprint(one.value or b"")) for one in letters}
+    refused = {(one.topic, one.value or b"") for one in letters}
     return Findings(
         faults=(
             *_compared(revisions, history.expected(matching)),
@@ -139,34 +144,6 @@ def _difference(content: Mapping[str, Any], expected: Mapping[str, Any]) -> str:
         for kind in expected["evidence"]
     }
     return f"differs in {sorted(differing)}; evidence there and expected: {counts}"
-
-
-def _published(client: Mapping[str, str]) -> Iterator[Published]:
-    """Yield every revision, in the order of each partition."""
-    consumer = Consumer(
-        {
-            **client,
-            "group.id": "chaos",
-            "enable.auto.commit": "false",
-            "isolation.level": "read_committed",
-            "enable.partition.eof": "true",
-        }
-    )
-    try:
-        known = consumer.list_topics(ALERTS, timeout=_WITHIN).topics[ALERTS].partitions
-        consumer.assign([TopicPartition(ALERTS, one, OFFSET_BEGINNING) for one in known])
-        left = len(known)
-        while left:
-            for message in consumer.consume(500, 0.1):
-                error = message.error()
-                if error is None:
-                    yield _read(message)
-                elif error.code() == KafkaError._PARTITION_EOF:
-                    left -= 1
-                else:
-                    raise AssertionError(error)
-    finally:
-        consumer.close()
 
 
 def _read(message: Message) -> Published:

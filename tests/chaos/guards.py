@@ -18,7 +18,7 @@ BITES: Final = {
         "a worker sleeps before it publishes",
         "a worker sleeps before it commits a transaction",
     ),
-    "no_waiting_for_deliveries": ("kafka has too few replicas",),
+    "no_waiting_for_deliveries": ("a worker is killed with deliveries on their way",),
     "no_store_marks": ("redis is flushed", "redis is killed"),
 }
 """Each guard, and faults that it answers."""

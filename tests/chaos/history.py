@@ -1,14 +1,13 @@
 """What a schedule sends: the traffic of some tenants, disturbed, and what must come of it."""
 
-import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from random import Random
 from typing import NamedTuple
 
-from expectation import PublishedAlert, alerts_of_the_batch
+from expectation import PublishedAlert, alerts_of_the_batch, taken
 
 from pipeline.core.evidence import Matching
 from pipeline.core.model import Fact
@@ -22,9 +21,6 @@ from pipeline.simulate.moments import DAY, HOUR, later
 from pipeline.simulate.planting import Planting
 from pipeline.simulate.simulation import Plan, generate
 from pipeline.simulate.tenants import Tenant
-from pipeline.sources.decode import Decoder
-from pipeline.sources.outcome import Ignored, Malformed
-from pipeline.sources.sieve import Sieve
 
 TOPICS = {kind: name.removesuffix(".jsonl") for kind, name in FILES.items()}
 A_MEGABYTE = 1_000_000
@@ -83,7 +79,7 @@ class History:
     aborted: tuple[Value, ...]
     tenants: frozenset[str]
     facts: frozenset[Fact] = field(repr=False)
-    refused: frozenset[tuple[str, str]] = field(repr=False)
+    refused: frozenset[tuple[str, bytes]] = field(repr=False)
 
     def expected(self, matching: Matching) -> dict[str, PublishedAlert]:
         """What the batch evaluation says, by alert id."""
@@ -108,32 +104,6 @@ def make(plan: Plan, disturbance: Disturbance, matching: Matching) -> History:
         facts=facts,
         refused=refused,
     )
-
-
-def taken(
-    values: Iterable[Value], matching: Matching
-) -> tuple[frozenset[Fact], frozenset[tuple[str, str]]]:
-    """Read values as the batch evaluation does: the facts, and the values to be dead-lettered."""
-    sieve, decode = Sieve(matching), Decoder(matching)
-    facts: set[Fact] = set()
-    refused: set[tuple[str, str]] = set()
-    for topic, value in values:
-        if value is None or not sieve.admits(value):
-            continue
-        for record in decode(value):
-            match record.decoded:
-                case Malformed():
-                    refused.add((topic, fingerprint(value)))
-                case Ignored():
-                    pass
-                case fact:
-                    facts.add(fact)
-    return frozenset(facts), frozenset(refused)
-
-
-def fingerprint(value: bytes) -> str:
-    """Name a value by its bytes."""
-    return hashlib.sha256(value).hexdigest()
 
 
 def _crowded(tenants: Sequence[Tenant], plan: Plan, crowd: int, chance: Random) -> Iterator[Value]:

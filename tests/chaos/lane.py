@@ -23,10 +23,6 @@ from redis import Redis
 from pipeline.demo.fleet import until
 from pipeline.localstack import Addresses, down, up
 from pipeline.localstack.free_port import HOST
-from topics.catalogue import ALERTS, EVALUATIONS, Sources, dlq_of
-
-WRITTEN = (EVALUATIONS, ALERTS, *map(dlq_of, (*Sources().all, EVALUATIONS)))
-"""The topics that Masswatch writes to."""
 
 _ENDS_WITHIN = 30.0
 
@@ -129,11 +125,6 @@ class Lane:
         with self.redis() as redis:
             redis.config_set("min-replicas-to-write", 0)
             redis.config_set("maxmemory", 0)
-
-    def ask_for_replicas(self, count: int) -> None:
-        """Let what Masswatch writes be refused unless there are so many replicas."""
-        wanted = {"min.insync.replicas": str(count)}
-        self._configure(_config(ResourceType.TOPIC, topic, wanted) for topic in WRITTEN)
 
     def compact(self, topics: Sequence[str]) -> None:
         """Let topics be compacted as soon as there is anything to compact."""

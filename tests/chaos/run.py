@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 from typing import Final
@@ -15,16 +16,17 @@ from chaos.nursery import Forked
 from chaos.scene import READY_WITHIN, SETTINGS, Scene, staged
 from chaos.schedule import Schedule
 from chaos.sending import FILLER, OVER_AND_OVER, Feed, Means
-from confluent_kafka import Consumer, Producer, TopicPartition
+from kafka_topic import KafkaTopic, Put
 
 from pipeline.adapters.kafka_admin import apply
 from pipeline.adapters.kafka_groups import Groups
+from pipeline.adapters.kafka_metadata import partition_counts
 from pipeline.config import child_environment
 from pipeline.core.errors import BrokerUnavailable, MasswatchError
 from pipeline.demo.fleet import until
-from pipeline.demo.rig import AGENTS
 from pipeline.localstack import wait
-from topics.catalogue import EVALUATIONS, Sources, catalogue
+from pipeline.wiring import groups_of
+from topics.catalogue import Sources, catalogue
 
 SETTLED_WITHIN: Final = 120.0
 _LOOKS_EVERY: Final = 0.4
@@ -42,8 +44,6 @@ class Report:
         restarts: Workers that ended by themselves, and were started again.
         said: What else is worth knowing.
         times: Seconds from the beginning at which something was over.
-        seconds: From the first to the last, and how many of them until all was handled after the
-            last fault had passed and the last value had come.
     """
 
     schedule: Schedule
@@ -53,22 +53,12 @@ class Report:
     restarts: list[str] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
     times: list[tuple[float, str]] = field(default_factory=list)
-    seconds: tuple[float, float] = (0.0, 0.0)
 
     def __str__(self) -> str:
-        found = self.found
-        counts = (
-            ""
-            if found is None
-            else (
-                f"{self.values} values, {found.alerts} alerts in {found.revisions} revisions, "
-                f"{found.letters} dead letters ({found.letters_twice} twice), "
-            )
-        )
         lines = [
             str(self.schedule),
             "over after: " + ", ".join(f"{what} {at:.1f} s" for at, what in self.times),
-            f"{counts}{self.seconds[0]:.0f} s, settled in {self.seconds[1]:.0f} s",
+            *([f"{self.values} values, {self.found}"] if self.found else ()),
             *(f"noticed: {one}" for one in (*self.said, *self.restarts)),
             *(f"FAULT: {one}" for one in self.faults),
         ]
@@ -128,22 +118,20 @@ def run(schedule: Schedule, lane: Lane, folder: Path, *, guards_off: str = "") -
             over(step.fault)
         feed.finish()
         over("sending")
-        rests = time.monotonic()
         with closing(_Rest(lane.client, application, scene)) as at_rest:
             if not wait.until(at_rest, within=SETTLED_WITHIN, every=_LOOKS_EVERY):
                 raise MasswatchError(f"not all handled within {SETTLED_WITHIN:g} s")
         over("all handled")
-        report.seconds = 0.0, time.monotonic() - rests
         for worker in scene.live:
             report.faults += conserved(worker.metrics())
         scene.end()
         over("end of workers")
         report.found = find(lane.client, history, schedule.matching)
         report.faults += report.found.faults
+        over("comparison")
     report.faults += scene.faults
     report.restarts += map(str, scene.left)
     report.said += scene.said
-    report.seconds = time.monotonic() - began, report.seconds[1]
     return report
 
 
@@ -152,12 +140,7 @@ class _Rest:
 
     def __init__(self, client: Mapping[str, str], application: str, scene: Scene) -> None:
         self._groups = Groups(client)
-        self._read = {
-            f"{application}.{agent}": [topic]
-            for agent, topic in zip(
-                (*AGENTS, "evaluations"), (*Sources().all, EVALUATIONS), strict=True
-            )
-        }
+        self._read = groups_of(application, Sources())
         self._scene = scene
         self._was_handled = False
 
@@ -187,20 +170,10 @@ def _noting(report: Report) -> Iterator[None]:
 
 def _leaves_gaps(client: Mapping[str, str], topic: str) -> bool:
     """Tell whether a topic has fewer records than offsets; give it a reason to be compacted."""
-    producer = Producer(dict(client))
-    consumer = Consumer({**client, "group.id": "chaos", "enable.partition.eof": "true"})
-    try:
-        for partition in consumer.list_topics(topic, timeout=10).topics[topic].partitions:
-            producer.produce(topic, FILLER, OVER_AND_OVER, partition)
-            producer.flush(10)
-            place = TopicPartition(topic, partition)
-            low, high = consumer.get_watermark_offsets(place, 10)
-            consumer.assign([TopicPartition(topic, partition, low)])
-            seen = 0
-            while (message := consumer.poll(10)) is not None and message.error() is None:
-                seen += 1
-            if seen < high - low:
-                return True
-        return False
-    finally:
-        consumer.close()
+    found = KafkaTopic(topic, client)
+    partitions = partition_counts(client)[topic]
+    found.put(*(Put(FILLER, partition=one, key=OVER_AND_OVER) for one in range(partitions)))
+    return any(
+        later.partition() == one.partition() and later.offset() != (one.offset() or 0) + 1
+        for one, later in pairwise(found.messages())
+    )

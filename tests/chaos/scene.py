@@ -136,6 +136,14 @@ class Scene:
         self.a_worker_is_killed()
         self.lane.signal_redis(signal.SIGCONT)
 
+    def a_worker_is_killed_with_deliveries_on_their_way(self) -> None:
+        victim = self._alone("slow_deliveries")
+        self._pause(3, 6)
+        victim.send(signal.SIGKILL)
+        victim.wait()
+        self.live.remove(victim)
+        self.start()
+
     def a_worker_is_stopped(self) -> None:
         self._stop(self._victim())
         self._pause(0, 1)
@@ -193,12 +201,6 @@ class Scene:
         self._pause(0, 4)
         self.lane.heal()
 
-    def kafka_has_too_few_replicas(self) -> None:
-        self.lane.ask_for_replicas(2)
-        least = self._chance.choice((1, 12))  # longer than a delivery may take, or not
-        self._pause(least, least + 2)
-        self.lane.ask_for_replicas(1)
-
     def redis_restarts(self) -> None:
         self._without_redis(signal.SIGTERM)
 
@@ -233,11 +235,7 @@ class Scene:
 
     def _sleeps(self, way: str) -> None:
         """Let a worker that reads alone stop itself, and another take over meanwhile."""
-        sleeper = self.start(f"{way}={self._chance.randint(1, 6)}")
-        for other in list(self.live):
-            if other is not sleeper:
-                self.live.remove(other)
-                self._end_of(other)
+        sleeper = self._alone(f"{way}={self._chance.randint(1, 6)}")
         try:
             until(lambda: _is_stopped(sleeper.pid) or sleeper.exit_code is not None, "asleep", 15)
         except MasswatchError:
@@ -251,6 +249,15 @@ class Scene:
         self._pause(SESSION + 2, SESSION + 5)
         if sleeper.exit_code is None:
             sleeper.send(signal.SIGCONT)
+
+    def _alone(self, way: str) -> Worker:
+        """Start a spoiled worker, and end all others."""
+        worker = self.start(way)
+        for other in list(self.live):
+            if other is not worker:
+                self.live.remove(other)
+                self._end_of(other)
+        return worker
 
     def _victim(self) -> Worker:
         victim = self._chance.choice(self.live)

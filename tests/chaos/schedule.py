@@ -10,11 +10,12 @@ from pipeline.core.evidence import Matching
 from pipeline.simulate.simulation import Plan
 
 FAULTS = (
-    *("a worker is killed", "a worker is killed while redis is frozen", "a worker is stopped"),
+    *("a worker is killed", "a worker is killed while redis is frozen"),
+    *("a worker is killed with deliveries on their way", "a worker is stopped"),
     *("a worker sleeps past its session", "a worker sleeps before it publishes"),
     *("a worker sleeps before it commits a transaction", "a workers clock is wrong"),
     *("workers come and go", "kafka restarts", "kafka is killed", "kafka is away"),
-    *("kafka is frozen", "kafkas disk is full", "kafka has too few replicas"),
+    *("kafka is frozen", "kafkas disk is full"),
     *("redis restarts", "redis is killed", "redis is flushed", "redis is slow"),
     *("redis is frozen", "redis refuses writes", "redis is full"),
 )

@@ -2,23 +2,17 @@
 
 import signal
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from expectation import PublishedAlert, alerts_of_the_batch
+from expectation import alerts_of_the_batch, standing, taken
 
-from pipeline.adapters.alert_codec import without_arrival
 from pipeline.core.evidence import Matching
-from pipeline.core.model import Fact
 from pipeline.core.policy import Policy
 from pipeline.demo.fleet import until
 from pipeline.demo.rig import Rig
 from pipeline.localstack import Stack
-from pipeline.sources.decode import Decoder
-from pipeline.sources.outcome import Ignored, Malformed
-from pipeline.sources.sieve import Sieve
 
 pytestmark = pytest.mark.stack
 
@@ -28,28 +22,6 @@ SESSION = {"KAFKA__SESSION_TIMEOUT": "5", "WORKER__LEASE": "3"}
 PAUSE_PAST_THE_SESSION = 7.0
 
 Value = tuple[str, bytes]
-
-
-@dataclass(frozen=True, slots=True)
-class Input:
-    """Values for the source topics, and the facts in those that the sieve lets through."""
-
-    values: tuple[Value, ...]
-    facts: frozenset[Fact]
-
-
-def taken(values: Iterable[Value], matching: Matching) -> Input:
-    """Read values as the batch evaluation does."""
-    sieve, decode = Sieve(matching), Decoder(matching)
-    held = tuple(values)
-    facts = {
-        record.decoded
-        for _, value in held
-        if sieve.admits(value)
-        for record in decode(value)
-        if not isinstance(record.decoded, Ignored | Malformed)
-    }
-    return Input(held, frozenset(facts))
 
 
 def samples() -> Iterator[Value]:
@@ -79,14 +51,6 @@ def survive_a_kill_and_a_long_sleep(rig: Rig, values: Sequence[Value]) -> None:
     until(rig.is_settled, "every record handled", SETTLED_WITHIN)
 
 
-def published(rig: Rig) -> dict[str, PublishedAlert]:
-    return {
-        alert_id: without_arrival(alert.model_dump(mode="json"))
-        for alert_id, alert in rig.alerts().items()
-        if alert.status == "active"
-    }
-
-
 @pytest.mark.skipif(not SAMPLES.exists(), reason="needs the samples beside the project")
 @pytest.mark.parametrize("matching", list(Matching))
 def test_the_samples_come_out_like_the_batch_through_a_kill_and_a_long_sleep(
@@ -94,9 +58,12 @@ def test_the_samples_come_out_like_the_batch_through_a_kill_and_a_long_sleep(
 ) -> None:
     policy = tmp_path / "policy.toml"
     policy.write_text(f'matching = "{matching}"\n')
-    given = taken(samples(), matching)
+    values = list(samples())
+    facts, _ = taken(values, matching)
 
     with Rig(own_stack, tmp_path, SESSION | {"POLICY_FILE": str(policy)}) as rig:
-        survive_a_kill_and_a_long_sleep(rig, given.values)
+        survive_a_kill_and_a_long_sleep(rig, values)
 
-        assert published(rig) == alerts_of_the_batch(given.facts, Policy(matching=matching))
+        assert standing(rig.alerts().values()) == alerts_of_the_batch(
+            facts, Policy(matching=matching)
+        )

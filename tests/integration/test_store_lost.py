@@ -15,21 +15,16 @@ from typing import Any
 
 import pytest
 import redis
-from expectation import PublishedAlert, alerts_of_the_batch
+from expectation import alerts_of_the_batch, standing, taken
 
-from pipeline.adapters.alert_codec import without_arrival
 from pipeline.config import child_environment
 from pipeline.core.evidence import Matching
-from pipeline.core.model import Fact
 from pipeline.core.policy import Policy
 from pipeline.demo.fleet import Worker, until
 from pipeline.demo.rig import Rig
 from pipeline.localstack import Stack, up
 from pipeline.simulate.document import FILES
 from pipeline.simulate.simulation import Plan, generate
-from pipeline.sources.decode import Decoder
-from pipeline.sources.outcome import Ignored, Malformed
-from pipeline.sources.sieve import Sieve
 from topics.alert import Alert
 
 pytestmark = pytest.mark.stack
@@ -223,7 +218,9 @@ def test_a_planned_rebuild_under_traffic_of_two_workers_changes_nothing(
     assert rebuilt["values"] >= third
     assert rebuilt["facts"] > 0
     assert left == []
-    assert published(rig) == alerts_of_the_batch(facts_in(values), Policy())
+    assert standing(rig.alerts().values()) == alerts_of_the_batch(
+        taken(values, Matching.REPAIRED).facts, Policy()
+    )
 
 
 def start_rebuild(stack: Stack, *options: str) -> subprocess.Popen[bytes]:
@@ -233,22 +230,3 @@ def start_rebuild(stack: Stack, *options: str) -> subprocess.Popen[bytes]:
         env=child_environment(settings),
         stdout=subprocess.PIPE,
     )
-
-
-def facts_in(values: list[tuple[str, bytes]]) -> set[Fact]:
-    sieve, decode = Sieve(Matching.REPAIRED), Decoder(Matching.REPAIRED)
-    return {
-        record.decoded
-        for _, value in values
-        if sieve.admits(value)
-        for record in decode(value)
-        if not isinstance(record.decoded, Ignored | Malformed)
-    }
-
-
-def published(rig: Rig) -> dict[str, PublishedAlert]:
-    return {
-        alert_id: without_arrival(alert.model_dump(mode="json"))
-        for alert_id, alert in rig.alerts().items()
-        if alert.status == "active"
-    }

@@ -60,6 +60,14 @@ def hangs(number: str) -> None:
     replaced.__call__ = hanging
 
 
+def slow_deliveries(_: str) -> None:
+    """Let requests and dead letters stay here for three seconds before they are sent."""
+    from pipeline.adapters import kafka_deliveries
+
+    replaced: Any = kafka_deliveries
+    replaced._DEFAULTS = {**kafka_deliveries._DEFAULTS, "linger.ms": "3000"}
+
+
 def no_fencing(_: str) -> None:
     """Open alerts under a new transactional id each time, so that nobody is fenced."""
     from pipeline.adapters import kafka_alerts
@@ -86,14 +94,6 @@ def no_books(_: str) -> None:
 
     replaced: Any = Book
     replaced.give = given
-
-
-def no_lease(_: str) -> None:
-    """Let the lease hold for ever."""
-    from pipeline.reader.lease import Lease
-
-    replaced: Any = Lease
-    replaced.left = property(lambda _: 60.0)
 
 
 def no_waiting_for_deliveries(_: str) -> None:
