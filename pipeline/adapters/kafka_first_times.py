@@ -34,12 +34,13 @@ def first_times(
     if not left:
         return found
     deadline = time.monotonic() + within.total_seconds()
-    with closing(Consumer({**client, **_SETTINGS})) as consumer:
-        while left and time.monotonic() < deadline:
-            # A consumer has one offset of a partition at a time.
-            turn = dict(reversed(left))
+    while left and time.monotonic() < deadline:
+        # A consumer has one offset of a partition at a time, and a partition that was paused
+        # may stay so when it is assigned again: so one for each turn.
+        turn = dict(reversed(left))
+        with closing(Consumer({**client, **_SETTINGS})) as consumer:
             found |= _turn(consumer, turn, deadline)
-            left = [one for one in left if turn[one[0]] != one[1]]
+        left = [one for one in left if turn[one[0]] != one[1]]
     return found
 
 

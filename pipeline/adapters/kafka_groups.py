@@ -40,7 +40,7 @@ class Groups:
         self._within = within
         self._seconds = within.total_seconds()
         self._heard = Complaints()
-        told: dict[str, Any] = {**client, "error_cb": self._heard}
+        told: dict[str, Any] = {"log_level": "0", **client, "error_cb": self._heard}
         self._admin = AdminClient(told)
         self._members: dict[str, Consumer] = {}
 
