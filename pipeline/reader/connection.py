@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import partial
 
 import structlog
 from aiokafka import AIOKafkaConsumer
@@ -14,18 +15,28 @@ from aiokafka.errors import (
 )
 
 from pipeline.core.errors import BrokerRefuses, BrokerUnavailable, ConfigError
-from pipeline.reader import aiokafka_parts
+from pipeline.reader.aiokafka_parts import client, fetched, wire
+from pipeline.reader.frames import Buffers
 from pipeline.reader.settings import ReaderSettings
+from pipeline.reader.sifting import Sifter
 
 _NEVER = timedelta(days=20)
 _METADATA_PAUSE = 0.25
 _ABANDON_WITHIN = 1.0
+_MEBIBYTE = 1 << 20
 
 _log = structlog.get_logger()
 
 
-async def connect(settings: ReaderSettings, topics: Sequence[str]) -> AIOKafkaConsumer:
+async def connect(
+    settings: ReaderSettings, topics: Sequence[str], sifter: Sifter
+) -> AIOKafkaConsumer:
     """Return a consumer that is connected, and subscribed to nothing yet.
+
+    Args:
+        settings: How to reach Kafka.
+        topics: What will be read.
+        sifter: Sifts the answers to fetches as they come.
 
     Raises:
         BrokerUnavailable: no broker answers in time.
@@ -48,7 +59,12 @@ async def connect(settings: ReaderSettings, topics: Sequence[str]) -> AIOKafkaCo
         isolation_level="read_committed",
         **settings.client,
     )
-    aiokafka_parts.be_patient(consumer, _METADATA_PAUSE)
+    client.be_patient(consumer, _METADATA_PAUSE)
+    wire.receive_in_place(
+        consumer,
+        Buffers(largest=settings.fetch_max_bytes + _MEBIBYTE),
+        partial(fetched.sift_answer, sifter),
+    )
     try:
         async with asyncio.timeout(settings.start_timeout.total_seconds()):
             await consumer.start()
@@ -76,7 +92,7 @@ async def disconnect(consumer: AIOKafkaConsumer, within: float) -> None:
     if leaving.done() and not leaving.cancelled() and leaving.exception() is None:
         return
     leaving.cancel()
-    abandoning = asyncio.ensure_future(aiokafka_parts.abandon(consumer))
+    abandoning = asyncio.ensure_future(client.abandon(consumer))
     await asyncio.wait({leaving, abandoning}, timeout=_ABANDON_WITHIN)
     _log.warning("group.abandoned", finished=leaving.done() and abandoning.done())
 

@@ -10,7 +10,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import GroupAuthorizationFailedError, TopicAuthorizationFailedError
 
-from pipeline.reader import aiokafka_parts
+from pipeline.reader.aiokafka_parts import client, fetched
 from pipeline.reader.batch import Partition, RecordBatch
 from pipeline.reader.committing import Committer
 from pipeline.reader.connection import connect, disconnect, refusal
@@ -21,6 +21,7 @@ from pipeline.reader.membership import Hook, Membership, nothing
 from pipeline.reader.records import Sifted
 from pipeline.reader.settings import ReaderSettings
 from pipeline.reader.sieve import Sieve
+from pipeline.reader.sifting import Sifter
 from pipeline.reader.takeover import Phase, TakeOver
 from pipeline.reader.watch import Progress, Sight, Watch
 
@@ -93,10 +94,9 @@ class Reader:
             ConfigError: a topic does not exist.
         """
         throttle_aiokafka()
-        consumer = await connect(self._settings, self._topics)
-        aiokafka_parts.sift_fetched(
-            consumer, self._sieve, self._settings.batch_candidates, self._news.set
-        )
+        sifter = Sifter(self._sieve, self._settings.batch_candidates)
+        consumer = await connect(self._settings, self._topics, sifter)
+        fetched.hand_on_sifted(consumer, self._news.set)
         committer = Committer(consumer, self._lease, self.counts, self._clock)
         membership = Membership(
             consumer,
@@ -239,7 +239,7 @@ class Reader:
             await asyncio.sleep(commits.total_seconds() / 4)
             take_over = self._open_take_over()
             if take_over is None:
-                if await aiokafka_parts.coordinator_answers(consumer, within=_ANSWERS_WITHIN):
+                if await client.coordinator_answers(consumer, within=_ANSWERS_WITHIN):
                     self._watch.look(None)
                 else:
                     self._watch.hold()

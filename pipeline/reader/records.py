@@ -4,17 +4,17 @@ The format is described at https://kafka.apache.org/documentation/#recordbatch.
 """
 
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Final, NamedTuple
 
 import crc32c
-from aiokafka.codec import gzip_decode, lz4_decode, snappy_decode, zstd_decode
 
 from pipeline.core.model import Position
 from pipeline.ports import Candidate, Headers
 from pipeline.reader.batch import Partition
+from pipeline.reader.compression import Bytes, Decompressor
+from pipeline.reader.malformed import Malformed
 from pipeline.reader.sieve import Sieve
 
 PREFIX_SIZE: Final = 12
@@ -31,14 +31,6 @@ _LOG_APPEND_TIME: Final = 0x08
 _TRANSACTIONAL: Final = 0x10
 _CONTROL: Final = 0x20
 _ABORT: Final = 0
-
-_DECODERS: Final[Mapping[int, Callable[[bytes], bytes]]] = MappingProxyType(
-    {1: gzip_decode, 2: snappy_decode, 3: lz4_decode, 4: zstd_decode}
-)
-
-
-class Malformed(Exception):
-    """A stored batch that does not follow the format; the text says what is wrong with it."""
 
 
 class Header(NamedTuple):
@@ -84,7 +76,7 @@ class Sifted:
     candidates: list[Candidate]
 
 
-def extents(data: bytes) -> Iterator[tuple[int, int]]:
+def extents(data: Bytes) -> Iterator[tuple[int, int]]:
     """Yield where each whole stored batch begins and ends; the broker may cut off the last."""
     start = 0
     while len(data) - start >= PREFIX_SIZE:
@@ -96,7 +88,7 @@ def extents(data: bytes) -> Iterator[tuple[int, int]]:
         start = stop
 
 
-def magic(data: bytes, start: int, stop: int) -> int:
+def magic(data: Bytes, start: int, stop: int) -> int:
     """Return the format of a stored batch.
 
     Raises:
@@ -107,7 +99,7 @@ def magic(data: bytes, start: int, stop: int) -> int:
     return data[start + _MAGIC_AT]
 
 
-def read_header(data: bytes, start: int, stop: int) -> Header:
+def read_header(data: Bytes, start: int, stop: int) -> Header:
     """Return the header of a stored batch of format 2.
 
     Raises:
@@ -118,7 +110,7 @@ def read_header(data: bytes, start: int, stop: int) -> Header:
     return Header._make(_HEADER.unpack_from(data, start))
 
 
-def checksum_holds(data: bytes, start: int, stop: int, header: Header) -> bool:
+def checksum_holds(data: Bytes, start: int, stop: int, header: Header) -> bool:
     """Tell whether the bytes of the batch are those that the producer sent."""
     checksum: int = crc32c.crc32c(memoryview(data)[start + _CHECKED_FROM : stop])
     return checksum == header.crc
@@ -127,23 +119,23 @@ def checksum_holds(data: bytes, start: int, stop: int, header: Header) -> bool:
 class Payload(NamedTuple):
     """The records of a stored batch, decompressed: a stretch of some bytes."""
 
-    data: bytes
+    data: Bytes
     start: int
     stop: int
 
 
-def read_payload(data: bytes, start: int, stop: int, header: Header) -> Payload:
-    """Return the records of a stored batch.
+def read_payload(
+    data: Bytes, start: int, stop: int, header: Header, decompressor: Decompressor
+) -> Payload:
+    """Return the records of a stored batch; if compressed, good until the next decompression.
 
     Raises:
-        Malformed: the compression is unknown.
+        Malformed: the compression is unknown, or the records are not of it.
     """
     codec = header.attributes & _CODEC_MASK
     if codec == 0:
         return Payload(data, start + HEADER_SIZE, stop)
-    if codec not in _DECODERS:
-        raise Malformed(f"compression {codec} is unknown")
-    records = _DECODERS[codec](data[start + HEADER_SIZE : stop])
+    records = decompressor.decompress(codec, memoryview(data)[start + HEADER_SIZE : stop])
     return Payload(records, 0, len(records))
 
 
@@ -238,7 +230,7 @@ def _end_of(length: int, start: int, stop: int) -> int:
     return start + length
 
 
-def _read_record(data: bytes, start: int, stop: int) -> _Record:
+def _read_record(data: Bytes, start: int, stop: int) -> _Record:
     timestamp_delta, position = _varint(data, start + 1)
     offset_delta, position = _varint(data, position)
     key, position = _nullable(data, position)
@@ -255,14 +247,14 @@ def _read_record(data: bytes, start: int, stop: int) -> _Record:
     return _Record(timestamp_delta, offset_delta, key, value, tuple(headers))
 
 
-def _nullable(data: bytes, position: int) -> tuple[bytes | None, int]:
+def _nullable(data: Bytes, position: int) -> tuple[bytes | None, int]:
     length, position = _varint(data, position)
     if length < 0:
         return None, position
-    return data[position : position + length], position + length
+    return bytes(data[position : position + length]), position + length
 
 
-def _varint(data: bytes, position: int) -> tuple[int, int]:
+def _varint(data: Bytes, position: int) -> tuple[int, int]:
     byte = data[position]
     position += 1
     value = byte & 0x7F

@@ -1,4 +1,4 @@
-"""What `pipeline/reader/aiokafka_parts.py` takes for granted of aiokafka's private parts.
+"""What `pipeline/reader/aiokafka_parts` takes for granted of aiokafka's private parts.
 
 A failure here after an upgrade of aiokafka means: read that module's docstring, compare the part
 with the version before, adapt the module, and then this test.
@@ -30,13 +30,11 @@ from hypothesis import strategies as st
 
 from pipeline.adapters import kafka_admin
 from pipeline.localstack import down, up
-from pipeline.reader.aiokafka_parts import (
-    SiftedRecords,
-    StoredBatches,
-    be_patient,
-    coordinator_answers,
-)
+from pipeline.reader.aiokafka_parts.client import be_patient, coordinator_answers
+from pipeline.reader.aiokafka_parts.fetched import SiftedBatches, SiftedRecords
+from pipeline.reader.batch import Partition
 from pipeline.reader.records import Sifted
+from pipeline.reader.sifting import Sifter
 from topics.catalogue import EVALUATIONS, catalogue
 
 HERE = TopicPartition("t", 0)
@@ -83,18 +81,13 @@ def an_old_batch(base_offset: int, magic: int, values: Sequence[bytes], codec: i
     return bytes(built)
 
 
-def ours(data: bytes, fetch_offset: int, aborted: list[tuple[int, int]]) -> SiftedRecords:
+def ours(
+    data: bytes, fetch_offset: int, aborted: list[tuple[int, int]], enough: int = 1000
+) -> SiftedRecords:
+    sifter = Sifter(Everything(), enough)
+    fetched = sifter.sift(memoryview(data), Partition(*HERE), fetch_offset, aborted)
     return SiftedRecords(
-        Everything(),
-        1000,
-        HERE,
-        StoredBatches(data),
-        aborted,
-        fetch_offset,
-        None,
-        None,
-        True,
-        READ_COMMITTED,
+        HERE, SiftedBatches(fetched), aborted, fetch_offset, None, None, True, READ_COMMITTED
     )
 
 
@@ -183,10 +176,8 @@ def test_batches_of_old_formats_are_read_as_aiokafka_reads_them(magic: int, code
 
 def test_a_stretch_ends_when_it_has_enough_candidates() -> None:
     data = b"".join(a_batch(2 * index, [b"a", b"b"]) for index in range(3))
-    sifted = SiftedRecords(
-        Everything(), 3, HERE, StoredBatches(data), [], 1, None, None, True, READ_COMMITTED
-    )
 
+    sifted = ours(data, 1, [], enough=3)
     stretches = [(each.first_offset, each.next_offset, each.count) for each in sifted]
 
     assert stretches == [(1, 4, 3), (4, 6, 2)]
@@ -197,18 +188,20 @@ def test_a_wrong_checksum_raises_and_is_not_passed_over_when_asked_again() -> No
     bad[-1] ^= 1
     sifted = ours(a_batch(0, [b"a"]) + bytes(bad) + a_batch(2, [b"c"]), 0, [])
 
-    with pytest.raises(CorruptRecordException, match=r"t\[0\]@1: the checksum is wrong"):
-        list(sifted)
+    for _ in range(2):
+        with pytest.raises(CorruptRecordException, match=r"t\[0\]@1: the checksum is wrong"):
+            list(sifted)
 
-    assert sifted.next_fetch_offset == 1
+    assert sifted.next_fetch_offset <= 1
 
 
 def test_an_answer_that_holds_no_whole_batch_says_so() -> None:
     batch = a_batch(0, [b"a"])
 
     for data in (b"", batch[:-1], batch, batch + batch[:20]):
-        assert StoredBatches(data).has_next() == MemoryRecords(data).has_next()
-        assert StoredBatches(data).size_in_bytes() == MemoryRecords(data).size_in_bytes()
+        found = SiftedBatches(Sifter(None, 1).sift(data, Partition(*HERE), 0, []))
+        assert found.has_next() == MemoryRecords(data).has_next()
+        assert found.size_in_bytes() == MemoryRecords(data).size_in_bytes()
 
 
 def test_a_fetch_result_hands_on_whatever_the_records_yield() -> None:
@@ -234,7 +227,7 @@ def test_the_part_is_the_one_that_our_module_was_written_for(part: Any, sha256: 
 
     assert found == sha256, (
         f"aiokafka's {part.__qualname__} has changed: read the docstring of "
-        "pipeline/reader/aiokafka_parts.py, adapt it, then enter the new hash here"
+        "pipeline/reader/aiokafka_parts, adapt it, then enter the new hash here"
     )
 
 
@@ -288,6 +281,14 @@ async def timed(asked: Any) -> tuple[int, bool]:
     return count, loop.time() - began >= 0.15
 
 
+def freeze(pid: int) -> None:
+    """Stop a process, and return when none of its threads runs any more."""
+    os.kill(pid, signal.SIGSTOP)
+    threads = list(Path(f"/proc/{pid}/task").iterdir())
+    while any((each / "stat").read_text().rpartition(") ")[2][0] != "T" for each in threads):
+        os.sched_yield()
+
+
 @pytest.mark.stack
 def test_whether_the_coordinator_answers_is_told_though_its_connection_stays_open(
     tmp_path: Path,
@@ -301,7 +302,7 @@ def test_whether_the_coordinator_answers_is_told_though_its_connection_stays_ope
         await consumer.start()
         try:
             told = [await coordinator_answers(consumer, within=2)]
-            os.kill(stack.kafka.pid, signal.SIGSTOP)
+            freeze(stack.kafka.pid)
             told.append(await coordinator_answers(consumer, within=0.5))
             os.kill(stack.kafka.pid, signal.SIGCONT)
             return [*told, await coordinator_answers(consumer, within=5)]

@@ -15,8 +15,9 @@ from confluent_kafka.cimpl import NewTopic
 
 from pipeline.core.errors import BrokerUnavailable, ConfigError
 from pipeline.localstack import Addresses
-from pipeline.reader import aiokafka_parts
+from pipeline.reader.aiokafka_parts.client import abandon
 from pipeline.reader.batch import Partition, RecordBatch
+from pipeline.reader.frames import Receiver
 from pipeline.reader.reader import Reader
 from pipeline.reader.settings import ReaderSettings
 
@@ -356,15 +357,15 @@ def test_what_a_hook_raises_ends_the_run(topic: str, settings: ReaderSettings) -
 
 
 def test_a_batch_with_a_wrong_checksum_ends_the_run(
-    stack: Addresses, topic: str, settings: ReaderSettings
+    stack: Addresses, topic: str, settings: ReaderSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     produce(stack, topic, values(10))
+    change_what_arrives(monkeypatch, b"needle 4", b"noodle 4")
     agent = Agent()
     reader = Reader(settings, [topic], agent.deliver, sieve=None)
 
     async def read() -> None:
         await reader.start()
-        change_what_is_fetched(reader, b"needle 4", b"noodle 4")
         running = asyncio.create_task(reader.run())
         await asyncio.wait({running}, timeout=20)
         await reader.stop()
@@ -430,29 +431,18 @@ async def die(reader: Reader, running: asyncio.Task[None]) -> None:
     """End a reader as SIGKILL would: nothing is committed, and the group is not told."""
     running.cancel()
     assert reader._parts is not None
-    await aiokafka_parts.abandon(reader._parts.consumer)
+    await abandon(reader._parts.consumer)
     reader._parts.consumer._closed = True
     await asyncio.wait({running})
 
 
-def change_what_is_fetched(reader: Reader, old: bytes, new: bytes) -> None:
+def change_what_arrives(patch: pytest.MonkeyPatch, old: bytes, new: bytes) -> None:
     """Change bytes between the broker and the reader."""
-    assert reader._parts is not None
-    client = reader._parts.consumer._client
-    send = client.send
+    receive = Receiver.buffer_updated
 
-    async def changing(node: Any, request: Any, **options: Any) -> Any:
-        response = await send(node, request, **options)
-        if hasattr(response, "throttle_time_ms") and hasattr(response, "topics"):
-            response.topics = [
-                (name, [changed(partition, old, new) for partition in partitions])
-                for name, partitions in response.topics
-            ]
-        return response
+    def changed(self: Receiver, nbytes: int) -> None:
+        arrived = self._view[self._filled : self._filled + nbytes]
+        arrived[:] = bytes(arrived).replace(old, new)
+        receive(self, nbytes)
 
-    client.send = changing
-
-
-def changed(partition: tuple[Any, ...], old: bytes, new: bytes) -> tuple[Any, ...]:
-    *rest, data = partition
-    return (*rest, data.replace(old, new) if isinstance(data, bytes) else data)
+    patch.setattr(Receiver, "buffer_updated", changed)

@@ -32,6 +32,7 @@ from pipeline.core.errors import BrokerRefuses
 from pipeline.demo.fleet import READY_WITHIN, Worker, until
 from pipeline.reader.connection import connect, disconnect
 from pipeline.reader.settings import ReaderSettings
+from pipeline.reader.sifting import Sifter
 from topics.alert import Alert
 from topics.catalogue import ALERTS, EVALUATIONS, dlq_of
 
@@ -289,7 +290,7 @@ def test_both_clients_are_let_in_as(site: Site, way: str) -> None:
     reading = ReaderSettings(kafka.bootstrap_servers, "masswatch.audit", client=kafka.aiokafka())
 
     async def read() -> None:
-        await disconnect(await connect(reading, [AUDIT]), within=5)
+        await disconnect(await connect(reading, [AUDIT], Sifter(None, 1)), within=5)
 
     asyncio.run(read())
 

@@ -13,11 +13,14 @@ from pipeline.core.model import Position
 from pipeline.ports import Candidate
 from pipeline.reader import records
 from pipeline.reader.batch import Partition
-from pipeline.reader.records import Malformed, Sifted
+from pipeline.reader.compression import Decompressor
+from pipeline.reader.malformed import Malformed
+from pipeline.reader.records import Sifted
 from pipeline.reader.sieve import Sieve
 
 HERE = Partition("t", 3)
 NEEDLE = b"needle"
+DECOMPRESSOR = Decompressor()
 
 Header = tuple[str, bytes | None]
 Record = tuple[bytes | None, bytes | None, list[Header], int]
@@ -84,7 +87,7 @@ def with_attributes(batch: bytes, attributes: int) -> bytes:
 def sift(batch: bytes, *, start_offset: int = 0, sieve: Sieve | None = None) -> Sifted:
     [(start, stop)] = records.extents(batch)
     header = records.read_header(batch, start, stop)
-    payload = records.read_payload(batch, start, stop, header)
+    payload = records.read_payload(batch, start, stop, header, DECOMPRESSOR)
     return records.sift(payload, header, HERE, start_offset, sieve)
 
 
