@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pipeline.adapters.kafka_slice import Spots
 from pipeline.core.model import Position
 from pipeline.ports import Candidate
+from pipeline.reader.sieve import Sieve
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,7 @@ class HeldShard:
     def units(self) -> int:
         return len(self.values)
 
-    def chunks(self) -> Iterator["HeldChunk"]:
+    def chunks(self, sieve: Sieve | None = None) -> Iterator["HeldChunk"]:
         for begin in range(0, len(self.values), self.at_once):
             some = self.values[begin : begin + self.at_once]
             yield HeldChunk(self.topic, self.partition, self.first + begin, some)

@@ -14,7 +14,7 @@ from pipeline.ports import Candidate
 from pipeline.slices.shard import Shard
 from pipeline.sources.decode import Decoder
 from pipeline.sources.outcome import Ignored, Malformed
-from pipeline.sources.sieve import Sieve
+from pipeline.sources.sieve import AnySieve, Sieve
 
 
 class Reading(NamedTuple):
@@ -91,6 +91,7 @@ class Scanner:
         for number, one in enumerate(readings):
             decoder = Decoder(one.matching, dict(one.workspaces))
             self._decoders[one.matching].append((number, decoder))
+        self._any = AnySieve(tuple(self._sieves.values()))
         self._tenants = tenants
 
     def scan(self, shard: Shard, spill: Spill, step: Step) -> Counted:
@@ -101,7 +102,7 @@ class Scanner:
             BrokerUnavailable: the broker does not answer.
         """
         counted = Counted()
-        for chunk in shard.chunks():
+        for chunk in shard.chunks(self._any):
             counted.values += len(chunk)
             for matching, sieve in self._sieves.items():
                 for candidate in chunk.candidates(sieve):

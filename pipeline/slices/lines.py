@@ -17,6 +17,7 @@ from pipeline.core.errors import ConfigError
 from pipeline.core.model import Position
 from pipeline.extra import needed
 from pipeline.ports import Candidate
+from pipeline.reader.sieve import Sieve
 from pipeline.slices.shard import Chunk
 
 _BLOCK: Final = 256 * 1024
@@ -46,7 +47,7 @@ class Lines:
         """How much there is to do: bytes on the disk."""
         return (self.path.stat().st_size if self.end is None else self.end) - self.first
 
-    def chunks(self) -> Iterator[Chunk]:
+    def chunks(self, sieve: Sieve | None = None) -> Iterator[Chunk]:  # noqa: ARG002 - all are here
         """Yield the lines, many at once.
 
         Raises:

@@ -56,6 +56,23 @@ class Sieve:
         self._spots.append(end)
 
 
+class AnySieve:
+    """Lets through what one of several sieves lets through."""
+
+    def __init__(self, sieves: Sequence[Sieve]) -> None:
+        self._sieves = sieves
+
+    def spots(self, data: bytes | memoryview) -> Sequence[int]:
+        """Return the end offset of every decisive word in the data, ascending."""
+        if len(self._sieves) == 1:
+            return self._sieves[0].spots(data)
+        return sorted(spot for one in self._sieves for spot in one.spots(data))
+
+    def admits(self, value: bytes) -> bool:
+        """Tell whether a value may hold a fact; what is refused holds none."""
+        return any(one.admits(value) for one in self._sieves)
+
+
 def _compiled(matching: Matching) -> hyperscan.Database:
     graph = _GRAPH_APPS if matching is Matching.REPAIRED else _GRAPH_ANY
     behaviors = (word.encode() for word in sorted(BEHAVIORS_THAT_COUNT))
