@@ -30,6 +30,14 @@ class Candidate:
     timestamp_ms: int = 0
 
 
+class Spots(Protocol):
+    """Finds decisive words in bytes, of one value or of many that lie together."""
+
+    def spots(self, data: bytes | memoryview) -> Sequence[int]:
+        """Return the end offset of every decisive word in the data, ascending."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
     """A record nobody could use: the whole value, why, and which record of it.

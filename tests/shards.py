@@ -3,9 +3,8 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from pipeline.adapters.kafka_slice import Spots
 from pipeline.core.model import Position
-from pipeline.ports import Candidate
+from pipeline.ports import Candidate, Spots
 from pipeline.reader.sieve import Sieve
 
 

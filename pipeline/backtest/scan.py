@@ -103,13 +103,14 @@ class Scanner:
         """
         counted = Counted()
         for chunk in shard.chunks(self._any):
-            counted.values += len(chunk)
+            values = len(chunk)
             for matching, sieve in self._sieves.items():
                 for candidate in chunk.candidates(sieve):
                     for number, decoder in self._decoders[matching]:
                         facts = self._open(candidate, decoder, counted if number == 0 else None)
                         spill.add(number, facts)
-            step(len(chunk), chunk.units)
+            counted.values += values
+            step(values, chunk.units)
         return counted
 
     def _open(

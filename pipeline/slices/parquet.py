@@ -11,11 +11,10 @@ from typing import Any, Final
 
 import orjson
 
-from pipeline.adapters.kafka_slice import Spots
 from pipeline.core.errors import ConfigError
 from pipeline.core.model import Position
 from pipeline.extra import needed
-from pipeline.ports import Candidate
+from pipeline.ports import Candidate, Spots
 from pipeline.reader.sieve import Sieve
 from pipeline.slices.shard import Chunk
 

@@ -4,13 +4,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from pipeline.adapters.kafka_slice import Spots
-from pipeline.ports import Candidate
+from pipeline.ports import Candidate, Spots
 from pipeline.reader.sieve import Sieve
 
 
 class Chunk(Protocol):
-    """Values that were read together."""
+    """Values that were read together; to be asked before the next chunk is."""
 
     @property
     def units(self) -> int:
