@@ -28,7 +28,9 @@ class Spread:
         return cls(statistics.median(values), min(values), max(values))
 
     def shown(self, form: str) -> str:
-        """Write median and range, every number in the form."""
+        """Write the median and, if there is more than one value, the range, all in the form."""
+        if self.lowest == self.highest:
+            return f"{self.median:{form}}"
         low, high = format(self.lowest, form), format(self.highest, form)
         return f"{self.median:{form}} ({low} to {high})"
 
@@ -37,6 +39,13 @@ def cpu_of(pid: int) -> float:
     """Return the seconds of CPU, user and system, of a process and all of its threads; proc(5)."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _TICKS_PER_SECOND
+
+
+def memory_of(pid: int) -> tuple[float, float]:
+    """Return the MiB of a process that are resident now, and were at most."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    now, most = (int(status.partition(f"{name}:")[2].split()[0]) for name in ("VmRSS", "VmHWM"))
+    return now / 1024, most / 1024
 
 
 def own_cpu() -> float:
