@@ -23,6 +23,9 @@ starting: from the start of the process until /readyz says so, on servers that r
 
 memory: one worker reads on and on; what is resident after each count (`--memory`).
 
+costs: what a record of each sort takes of the worker, Kafka and Redis, and what a steady rate
+takes: the constants of the capacity model (docs/capacity.md, `python -m tests.bench.day`).
+
 files: the same records as JSON Lines, with facts of which each is another, judged by one process
 of the backtest and by DuckDB in one thread, interpreter and libraries loaded; all must find the
 same. Then a larger file, of which the most memory is taken (`--events`).
@@ -38,10 +41,10 @@ from types import FrameType, MappingProxyType
 from typing import Any, Final
 
 from pipeline.core.errors import ConfigError
-from pipeline.localstack import Addresses, down, up
+from pipeline.localstack import Addresses, Stack, down, up
 from pipeline.wiring import clock
 
-from . import changes, files, latency, memory, report, starting, table
+from . import changes, costs, files, latency, memory, report, starting, table
 from .measure import machine
 from .records import Load, ordinary_traffic
 from .scaling import Scaling
@@ -60,16 +63,18 @@ def main() -> None:
     stack = FOLDER / "stack"
     result: dict[str, Any] = {
         "machine": machine(),
-        "options": {name: value for name, value in vars(asked).items() if name != "guests"},
+        "options": {
+            name: value for name, value in vars(asked).items() if name not in ("guests", "result")
+        },
     }
     about = (f"- {name}: {value}" for name, value in result["machine"].items())
     _show("# Benchmark", (__doc__ or "").splitlines(), about)
     down(stack, purge=True)
     try:
-        addresses = up(stack, _progress, for_long=True)
+        servers = up(stack, _progress, for_long=True)
         for name in asked.only:
             _progress(f"{name}: measuring")
-            result[name] = _PARTS[name](addresses, asked)
+            result[name] = _PARTS[name](servers, asked)
             _show(f"## {name}", table.lines({name: result[name]}))
             _keep(result, asked.result)
     finally:
@@ -128,6 +133,10 @@ def _memory(addresses: Addresses, asked: argparse.Namespace) -> list[dict[str, f
     return report.memory_json([*memory.measure(addresses, _LOGS, traffic, asked.memory)])
 
 
+def _costs(stack: Stack, asked: argparse.Namespace) -> dict[str, Any]:
+    return costs.measure(stack, _LOGS, asked.facts)
+
+
 def _files(_: Addresses, asked: argparse.Namespace) -> dict[str, Any]:
     path, start = FOLDER / "events.jsonl", clock()
     traffic = ordinary_traffic(start)
@@ -137,7 +146,7 @@ def _files(_: Addresses, asked: argparse.Namespace) -> dict[str, Any]:
     return report.files_json(rounds, files.judged(path, asked.processes))
 
 
-_PARTS: Final[Mapping[str, Callable[[Addresses, argparse.Namespace], Any]]] = MappingProxyType(
+_PARTS: Final[Mapping[str, Callable[[Stack, argparse.Namespace], Any]]] = MappingProxyType(
     {
         "throughput": _throughput,
         "envelopes": _envelopes,
@@ -146,6 +155,7 @@ _PARTS: Final[Mapping[str, Callable[[Addresses, argparse.Namespace], Any]]] = Ma
         "changes": _changes,
         "starting": _starting,
         "memory": _memory,
+        "costs": _costs,
         "files": _files,
     }
 )
@@ -178,6 +188,7 @@ def _asked() -> argparse.Namespace:
         default=[100_000, 1_000_000],
         help="counts of records after which memory is taken",
     )
+    add("--facts", type=int, default=5_000, help="of each sort whose costs are taken")
     add("--events", type=int, default=1_000_000, help="in the file whose memory is taken")
     add("--processes", type=int, default=1, help="that judge that file")
     add("--guests", type=Path, default=Path(".venv/peers"), help="environment of other libraries")

@@ -53,6 +53,15 @@ class Crew:
             share = (self.cpu() - cpu) / _AT_REST_SECONDS / len(self.workers)
         return share
 
+    def total(self, metric: str, about: str = "") -> float:
+        """Return the sum of a metric over workers and labels; only samples whose name says so."""
+        return sum(
+            value
+            for worker in self.workers
+            for name, value in worker.metrics().items()
+            if name.partition("{")[0] == metric and about in name
+        )
+
     def drain(self, held: HeldBack, load: Load) -> Result:
         """Release the records and wait until every one has been fetched and handled.
 
@@ -79,13 +88,9 @@ class Crew:
 
     def _counted(self) -> tuple[int, int]:
         """Return how many values were fetched, and how many records of opened ones were ignored."""
-        fetched = ignored = 0.0
-        for worker in self.workers:
-            for name, value in worker.metrics().items():
-                if f'topic="{self._audit}"' in name:
-                    fetched += value if name.startswith("masswatch_values_fetched_total") else 0
-                    ignored += value if name.startswith("masswatch_records_ignored_total") else 0
-        return int(fetched), int(ignored)
+        here = f'topic="{self._audit}"'
+        fetched = self.total("masswatch_values_fetched_total", here)
+        return int(fetched), int(self.total("masswatch_records_ignored_total", here))
 
 
 @contextmanager

@@ -186,12 +186,12 @@ class Followed:
 
 
 @contextmanager
-def background(client: Mapping[str, str], audit: str) -> Iterator[None]:
-    """Send ordinary audit events to the topic, as long as the context lasts."""
+def background(client: Mapping[str, str], audit: str, rate: int = RATE) -> Iterator[None]:
+    """Send so many ordinary audit events a second, as long as the context lasts."""
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "tests.bench.peer_background"),
-            *(client["bootstrap.servers"], audit, str(RATE)),
+            *(client["bootstrap.servers"], audit, str(rate)),
         ]
     )
     try:

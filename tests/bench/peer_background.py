@@ -1,6 +1,7 @@
 """Audit events at a steady rate until told to stop, as a process of its own.
 
-Called with servers, topic and events per second. One event a value, in steps of 10 ms.
+Called with servers, topic and events per second. One event a value, in steps of 10 ms or
+as long as one takes.
 """
 
 import signal
@@ -29,12 +30,13 @@ def main() -> None:
     producer = Producer(
         {"bootstrap.servers": servers, "acks": "all", "linger.ms": "5", "log_level": "0"}
     )
-    at_once, due = round(int(rate) * _STEP), time.monotonic()
+    step = max(_STEP, 1 / int(rate))
+    at_once, due = round(int(rate) * step), time.monotonic()
     while not stopping.is_set():
         for _ in range(at_once):
             producer.produce(topic, next(values))
         producer.poll(0)
-        due += _STEP
+        due += step
         stopping.wait(max(0.0, due - time.monotonic()))
     producer.flush(10)
 

@@ -29,6 +29,7 @@ _SHAPES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "zstd": ("#8957e5", "M0,-6l6,6l-6,6l-6,-6z"),
     }
 )
+_TITLE: Final = "CPU for each record, µs (logarithmic, less is better)"
 _STYLE: Final = """\
 text { font: 13px system-ui, sans-serif; fill: #57606a }
 .title { font-weight: 600; font-size: 14px }
@@ -74,12 +75,12 @@ def picture(result: Mapping[str, Any]) -> str:
         top += _LINE * (len(panel.ways) + 2) + 8
     machine = result["machine"]
     about = f"{machine['cpu']}, Python {machine['python']}, {machine['date']}, {machine['commit']}"
-    drawn.append(f'<text x="8" y="{top - 8}" font-size="11">{escape(about)}</text>')
-    size = f'viewBox="0 0 {WIDTH} {top}" width="{WIDTH}" height="{top}"'
+    drawn.append(f'<text x="8" y="{top + 4}" font-size="11">{escape(about)}</text>')
+    size = f'viewBox="0 0 {WIDTH} {top + 12}" width="{WIDTH}" height="{top + 12}"'
     return "\n".join(
         (
             f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img">',
-            "<title>Microseconds of CPU for each record, logarithmic; less is better</title>",
+            f"<title>{_TITLE}</title>",
             f"<style>\n{_STYLE}</style>",
             *_legend(panels),
             *drawn,
@@ -110,10 +111,10 @@ def _panel(result: Mapping[str, Any], part: str, title: str) -> _Panel:
 
 
 def _legend(panels: Sequence[_Panel]) -> Iterator[str]:
-    yield '<text class="title" x="8" y="20">CPU for each record, µs (logarithmic)</text>'
+    yield f'<text class="title" x="8" y="20">{_TITLE}</text>'
     codecs = {_codec(row): None for one in panels for found in one.ways.values() for row in found}
     for place, codec in enumerate(codecs):
-        x = _LEFT + place * 130
+        x = _LEFT + 60 + place * 130
         yield _mark(codec, x + 6, 16)
         yield f'<text x="{x + 18}" y="20">{escape(codec)}</text>'
 

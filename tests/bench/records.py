@@ -125,8 +125,10 @@ def ordinary_traffic(start: EventTime) -> Traffic:
     return traffic
 
 
-def mass_assignment(audit_event_id: str, moment: EventTime) -> bytes:
-    """Write a delegated admin's assignment of an app to all devices: one alert."""
+def mass_assignment(
+    audit_event_id: str, moment: EventTime, who: Person = _ADMIN, *, is_delegated_admin: bool = True
+) -> bytes:
+    """Write an assignment of an app to all devices: one alert if it is a delegated admin's."""
     tenant = bench_tenant()
     return audit_record(
         AuditEvent(
@@ -135,13 +137,13 @@ def mass_assignment(audit_event_id: str, moment: EventTime) -> bytes:
             operation="Create MobileAppAssignment",
             audit_event_id=audit_event_id,
             correlation_id=audit_event_id,
-            identity=_ADMIN.upn,
+            identity=who.upn,
             category=5,
             actor=actor_of(
-                _ADMIN.upn,
-                _ADMIN.object_id,
-                is_delegated_admin=True,
-                partner_tenant_id=PARTNER_TENANT,
+                who.upn,
+                who.object_id,
+                is_delegated_admin=is_delegated_admin,
+                partner_tenant_id=PARTNER_TENANT if is_delegated_admin else "",
             ),
             targets=[
                 target_of(tenant.apps[0].name),

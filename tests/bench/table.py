@@ -107,6 +107,18 @@ def _starting(found: Mapping[str, Any]) -> Iterator[Row]:
         yield Row("ready after", what, Spread.of(found[name]["seconds"]), ".2f", "s")
 
 
+def _costs(found: Mapping[str, Any]) -> Iterator[Row]:
+    for sort, cost in found["sorts"].items():
+        for server in ("worker", "kafka", "redis"):
+            what = f"{server}: {sort}"
+            yield Row("costs", what, Spread.of([cost[f"{server}_cpu"]]), ".2f", "µs of CPU")
+        yield Row("costs", f"in Redis: {sort}", Spread.of([cost["redis_bytes"]]), ".0f", "bytes")
+    for rate, shares in found["shares_of_a_core"].items():
+        for server, share in shares.items():
+            what = f"{server}: {rate} values/s"
+            yield Row("costs", what, Spread.of([1000 * share]), ".0f", "ms of CPU a second")
+
+
 def _reading(part: str, rounds: Sequence[Mapping[str, Any]]) -> Iterator[Row]:
     cpu, speed = "cpu_microseconds_per_record", "records_per_second"
     first = next(iter(rounds[0]))
@@ -131,6 +143,7 @@ _PARTS: Final[Mapping[str, Callable[[Any], Iterator[Row]]]] = MappingProxyType(
         "changes": _changes,
         "starting": _starting,
         "memory": _memory,
+        "costs": _costs,
         "files": _files,
     }
 )

@@ -1,8 +1,8 @@
 """Topics of a benchmark, filled before anybody may read them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Final
+from typing import Final, Protocol
 
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
@@ -10,7 +10,7 @@ from confluent_kafka.admin import AdminClient
 from pipeline.adapters.kafka_admin import apply
 from topics.catalogue import Sources, catalogue
 
-from .records import PARTITIONS, Load
+from .records import PARTITIONS
 
 _SECONDS: Final = 120.0
 _PRODUCER: Final = {
@@ -44,6 +44,14 @@ def delete(client: Mapping[str, str], audit: str) -> None:
         deleted.result(_SECONDS)
 
 
+class Stream(Protocol):
+    """What is to be written."""
+
+    def stream(self) -> Iterator[tuple[int, bytes]]:
+        """Yield the values with their partitions."""
+        ...
+
+
 class HeldBack:
     """Records on a topic that readers see at once and not before they are released.
 
@@ -51,7 +59,7 @@ class HeldBack:
     only. So a reader can start up, join its group and come to rest before it is measured.
     """
 
-    def __init__(self, client: Mapping[str, str], topic: str, load: Load, codec: str) -> None:
+    def __init__(self, client: Mapping[str, str], topic: str, load: Stream, codec: str) -> None:
         self._producer = Producer(
             {**client, **_PRODUCER, "compression.type": codec, "transactional.id": topic}
         )
