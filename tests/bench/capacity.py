@@ -36,7 +36,9 @@ class Volume:
         opened: Records of values that the sieve lets through.
         facts: Records that are evidence.
         assignments: Records that make an app Required for everybody.
-        alerts: Those of them that have a reason.
+        evaluations: Verdicts: one for each assignment, and one for each fact that touches one.
+        revisions: Of alerts, as they are published.
+        alerts: Assignments that have a reason.
     """
 
     values: float
@@ -45,6 +47,8 @@ class Volume:
     opened: float
     facts: float
     assignments: float
+    evaluations: float
+    revisions: float
     alerts: float
 
     def times(self, factor: float) -> Self:
@@ -86,11 +90,12 @@ class Model:
             / seconds,
             kafka_cpu=self._cpu("kafka", volume, rate, seconds),
             redis_cpu=self._cpu("redis", volume, rate, seconds),
-            redis_bytes=self._bytes("redis_bytes", volume),
+            redis_bytes=volume.facts * self._sort("risk", "redis_bytes")
+            + volume.assignments * self._sort("alert", "redis_bytes"),
             source_bytes=volume.source_bytes,
-            evaluations_bytes=self._bytes("evaluations_bytes", volume),
-            alerts_bytes=self._bytes("alerts_bytes", volume),
-            worker_bytes=self.costs["worker_bytes_at_first"]
+            evaluations_bytes=volume.evaluations * self._alone("alert", "evaluations_bytes"),
+            alerts_bytes=volume.revisions * self._alone("alert", "alerts_bytes"),
+            worker_bytes=self.costs["worker_bytes_warm"]
             + volume.alerts * self._sort("alert", "worker_bytes"),
         )
 
@@ -119,25 +124,24 @@ class Model:
             for step in range(_STEPS)
         )
         sieved = self._sort("sieved, 130 a value", name)
+        fact = self._alone("risk", name)
+        evaluation = max(0.0, self._alone("assignment without a reason", name) - fact)
+        revision = max(0.0, self._alone("alert", name) - fact - evaluation)
         more = (
             (volume.records - volume.values) * sieved
             + (volume.opened - volume.facts - volume.assignments)
             * max(0.0, self._sort("opened, 130 a value", name) - sieved)
-            + volume.facts * self._sort("risk", name)
-            + (volume.assignments - volume.alerts) * self._sort("assignment without a reason", name)
-            + volume.alerts * self._sort("alert", name)
+            + (volume.facts + volume.assignments) * fact
+            + volume.evaluations * evaluation
+            + volume.revisions * revision
         )
         return paced / _STEPS * seconds + more / 1e6
 
-    def _bytes(self, name: str, volume: Volume) -> float:
-        return (
-            volume.facts * self._sort("risk", name)
-            + (volume.assignments - volume.alerts) * self._sort("assignment without a reason", name)
-            + volume.alerts * self._sort("alert", name)
-        )
-
     def _sort(self, sort: str, name: str) -> float:
         return float(self.costs["sorts"][sort][name])
+
+    def _alone(self, sort: str, name: str) -> float:
+        return float(self.costs["alone"][sort][name])
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,8 @@
 The sorts are written one after another and read by one worker, held back until it is at rest; what
 each server takes at rest is taken off. Then ordinary audit events come at a steady rate, one a
 value, because a worker that is woken for each of them takes more than one that reads many at once.
+Last, facts and assignments come alone, which is how they come in life: each in a batch, and an
+alert in a transaction, of its own; what ordinary events at that rate take is taken off.
 """
 
 import time
@@ -10,6 +12,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
+
+from confluent_kafka import Producer
 
 from pipeline.core.errors import MasswatchError
 from pipeline.core.event_time import EventTime
@@ -29,7 +33,8 @@ from .records import PARTITIONS, Traffic, bench_tenant, mass_assignment, ordinar
 from .throughput import IN_AN_ENVELOPE
 from .topic import HeldBack
 
-RATES: Final = (10, 100, 1_000)
+ALONE: Final = 20
+RATES: Final = (10, ALONE, 100, 1_000)
 """Values a second."""
 
 _AUDIT: Final = "bench.costs"
@@ -86,19 +91,29 @@ def measure(stack: Stack, logs: Path, facts: int) -> dict[str, Any]:
             meters = Meters(stack, whole, (_AUDIT,))
             whole.come_to_rest()
             rest = _over(meters, _REST_SECONDS)
-            base = meters.read().worker_bytes
-            sorts = {sort.name: asdict(_cost(sort, meters, rest)) for sort in _sorts(facts)}
-            paced = {str(rate): _shares(_paced(stack, meters, rate)) for rate in RATES}
+            sorts = {sort.name: asdict(_cost(sort, meters, rest)) for sort in _read()}
+            warm = meters.read().worker_bytes
+            facts_of = {sort.name: asdict(_cost(sort, meters, rest)) for sort in _facts(facts)}
+            paced = {rate: _paced(stack, meters, rate) for rate in RATES}
+            whole.come_to_rest()
+            alone = {
+                sort.name: asdict(_cost_alone(sort, meters, paced[ALONE]))
+                for sort in _facts(round(ALONE * _PACED_SECONDS))
+            }
         return {
-            "sorts": sorts,
-            "shares_of_a_core": {"0": _shares(rest), **paced},
-            "worker_bytes_at_first": base,
+            "sorts": sorts | facts_of,
+            "alone": alone,
+            "shares_of_a_core": {
+                "0": _shares(rest),
+                **{str(rate): _shares(used) for rate, used in paced.items()},
+            },
+            "worker_bytes_warm": warm,
         }
     finally:
         topic.delete(stack.client, _AUDIT)
 
 
-def _sorts(facts: int) -> Iterator[Sort]:
+def _read() -> Iterator[Sort]:
     traffic = ordinary_traffic(clock())
     plain, hits = traffic.plain, traffic.hits
     single = [value for _, value in Traffic(plain, plain).stream(_SIEVED)]
@@ -107,10 +122,13 @@ def _sorts(facts: int) -> Iterator[Sort]:
     yield Sort("sieved, 130 a value", envelopes, 400 * IN_AN_ENVELOPE)
     opened = [*_envelopes(Traffic(plain, hits), 100)]
     yield Sort("opened, 130 a value", opened, 100 * IN_AN_ENVELOPE)
-    yield Sort("risk", [*_risks(facts)], facts, handled=facts)
+
+
+def _facts(count: int) -> Iterator[Sort]:
+    yield Sort("risk", [*_risks(count)], count, handled=count)
     for name, is_delegated in (("assignment without a reason", False), ("alert", True)):
-        assignments = [*_assignments(facts, is_delegated_admin=is_delegated)]
-        yield Sort(name, assignments, facts, facts, facts)
+        assignments = [*_assignments(count, is_delegated_admin=is_delegated)]
+        yield Sort(name, assignments, count, count, count)
 
 
 def _envelopes(traffic: Traffic, count: int) -> Iterator[bytes]:
@@ -120,7 +138,7 @@ def _envelopes(traffic: Traffic, count: int) -> Iterator[bytes]:
 
 
 def _risks(count: int) -> Iterator[bytes]:
-    chance, tenant, start = dice("risks"), bench_tenant(), clock()
+    chance, tenant, start = dice("risks", count), bench_tenant(), clock()
     for number in range(count):
         who = account_of(draw_person(chance, tenant.domain))
         row = IdentityRow(tenant.id, _moment(start, number), who, "High")
@@ -128,7 +146,7 @@ def _risks(count: int) -> Iterator[bytes]:
 
 
 def _assignments(count: int, *, is_delegated_admin: bool) -> Iterator[bytes]:
-    chance, tenant, start = dice("assignments", is_delegated_admin), bench_tenant(), clock()
+    chance, tenant, start = dice("assignments", count, is_delegated_admin), bench_tenant(), clock()
     for number in range(count):
         who = draw_person(chance, tenant.domain)
         moment = _moment(start, number)
@@ -149,17 +167,37 @@ def _cost(sort: Sort, meters: Meters, rest: Used) -> Cost:
     held.release()
     if not wait.until(lambda: _done(whole) == wanted, within=_WITHIN, every=0.25):
         raise MasswatchError(f"{sort.name}: not done: see {whole.workers[0].log}")
-    after = meters.read()
-    used, writing = after - before, before - before_writing
+    return _each(sort, meters.read() - before, before - before_writing, rest)
 
-    def micros(cpu: float, at_rest: float, seconds: float) -> float:
-        return max(0.0, cpu - at_rest / rest.seconds * seconds) / sort.records * 1e6
+
+def _cost_alone(sort: Sort, meters: Meters, ordinary: Used) -> Cost:
+    whole = meters.crew
+    wanted = [had + more for had, more in zip(_done(whole), _expected(sort), strict=True)]
+    producer = Producer({**meters.stack.client, "linger.ms": "0", "log_level": "0"})
+    before, due = meters.read(), time.monotonic()
+    for partition, value in sort.stream():
+        producer.produce(_AUDIT, value, partition=partition)
+        producer.poll(0)
+        due += 1 / ALONE
+        time.sleep(max(0.0, due - time.monotonic()))
+    producer.flush(_WITHIN)
+    if not wait.until(lambda: _done(whole) == wanted, within=_WITHIN, every=0.25):
+        raise MasswatchError(f"{sort.name}: not done: see {whole.workers[0].log}")
+    used = meters.read() - before
+    return _each(sort, used, used, ordinary)
+
+
+def _each(sort: Sort, used: Used, writing: Used, besides: Used) -> Cost:
+    """Share out what was used, less what would have been used besides in that time."""
+
+    def micros(cpu: float, taken_off: float, seconds: float) -> float:
+        return max(0.0, cpu - taken_off / besides.seconds * seconds) / sort.records * 1e6
 
     return Cost(
-        micros(used.worker_cpu, rest.worker_cpu, used.seconds),
-        micros(used.kafka_cpu, rest.kafka_cpu, used.seconds),
-        micros(writing.kafka_cpu, rest.kafka_cpu, writing.seconds),
-        micros(used.redis_cpu, rest.redis_cpu, used.seconds),
+        micros(used.worker_cpu, besides.worker_cpu, used.seconds),
+        micros(used.kafka_cpu, besides.kafka_cpu, used.seconds),
+        micros(writing.kafka_cpu, besides.kafka_cpu, writing.seconds),
+        micros(used.redis_cpu, besides.redis_cpu, used.seconds),
         used.worker_bytes / sort.records,
         used.redis_bytes / sort.records,
         writing.source_bytes / sort.records,

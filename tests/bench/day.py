@@ -61,7 +61,7 @@ def main() -> int:
     volume, seconds = Volume(**found["volume"]), found["used"]["seconds"]
     expected = Model(costs).of_day(volume, seconds)
     asked.result.write_text(json.dumps(found, indent=2) + "\n")
-    print("\n".join(_lines(found, expected, costs["worker_bytes_at_first"])))
+    print("\n".join(_lines(found, expected)))
     return 1 if found["missing"] or found["unexpected"] else 0
 
 
@@ -85,7 +85,8 @@ def _day(stack: Stack, asked: argparse.Namespace) -> dict[str, Any]:
         sent = _send(stack, simulation, asked.seconds)
         _progress(f"sent: {sum(sent.records.values()):,} records")
         _wait_for_the_end(crew, sent)
-        used = meters.read() - before
+        after = meters.read()
+        used = after - before
         counted = worker.metrics()
     finally:
         worker.stop()
@@ -97,6 +98,7 @@ def _day(stack: Stack, asked: argparse.Namespace) -> dict[str, Any]:
         "tenants": asked.tenants,
         "volume": asdict(_volume(sent, counted, used, len(published))),
         "used": asdict(used),
+        "worker_bytes": after.worker_bytes,
         "records": {str(kind): count for kind, count in sent.records.items()},
         "missing": len(expected - published),
         "unexpected": len(published - expected),
@@ -157,8 +159,14 @@ def _volume(sent: Sent, counted: Mapping[str, float], used: Used, alerts: int) -
         opened=sum(totals[f"masswatch_records_{end}_total"] for end in ended),
         facts=totals[handled] - assignments,
         assignments=assignments,
+        evaluations=sum(_of(counted, "masswatch_evaluations_total")),
+        revisions=sum(_of(counted, "masswatch_alerts_published_total")),
         alerts=alerts,
     )
+
+
+def _of(counted: Mapping[str, float], metric: str) -> Iterator[float]:
+    return (value for name, value in counted.items() if name.partition("{")[0] == metric)
 
 
 def _published(client: Mapping[str, str]) -> set[tuple[str, str]]:
@@ -186,7 +194,7 @@ def _published(client: Mapping[str, str]) -> set[tuple[str, str]]:
     return {one for one, status in last.items() if status == "active"}
 
 
-def _lines(found: Mapping[str, Any], model: Needs, at_first: float) -> Iterator[str]:
+def _lines(found: Mapping[str, Any], model: Needs) -> Iterator[str]:
     volume, used = found["volume"], found["used"]
     yield f"# A day of {found['tenants']:,} tenants in {used['seconds']:.0f} s"
     yield ""
@@ -202,7 +210,7 @@ def _lines(found: Mapping[str, Any], model: Needs, at_first: float) -> Iterator[
         ("Redis memory", model.redis_bytes, used["redis_bytes"], 1e6, "MB"),
         ("evaluations topic", model.evaluations_bytes, used["evaluations_bytes"], 1e6, "MB"),
         ("alerts topic", model.alerts_bytes, used["alerts_bytes"], 1e6, "MB"),
-        ("worker memory, more", model.worker_bytes - at_first, used["worker_bytes"], 1e6, "MB"),
+        ("worker memory", model.worker_bytes, found["worker_bytes"], 1e6, "MB"),
     )
     for what, said, was, unit, name in compared:
         off = f"{said / was - 1:+.0%}" if was else ""

@@ -108,7 +108,8 @@ def _starting(found: Mapping[str, Any]) -> Iterator[Row]:
 
 
 def _costs(found: Mapping[str, Any]) -> Iterator[Row]:
-    for sort, cost in found["sorts"].items():
+    alone = {f"{sort}, alone": cost for sort, cost in found["alone"].items()}
+    for sort, cost in (found["sorts"] | alone).items():
         for server in ("worker", "kafka", "redis"):
             what = f"{server}: {sort}"
             yield Row("costs", what, Spread.of([cost[f"{server}_cpu"]]), ".2f", "µs of CPU")

@@ -13,7 +13,7 @@ from bench.records import Load, Traffic
 OURS, THEIRS = "masswatch worker, whole", "plain <loop>"
 NO_CPU = dict.fromkeys(("worker_cpu", "kafka_cpu", "redis_cpu"), 0.0)
 NO_BYTES = dict.fromkeys(("worker_bytes", "redis_bytes", "evaluations_bytes", "alerts_bytes"), 0.0)
-NOTHING = Volume(0, 0, 0, 0, 0, 0, 0)
+NOTHING = Volume(0, 0, 0, 0, 0, 0, 0, 0, 0)
 
 
 def a_round(ours: float, theirs: float) -> dict[str, Any]:
@@ -39,11 +39,12 @@ def costs(**of_alert: float) -> dict[str, Any]:
     shares = {"0": 0.02, "10": 0.03, "100": 0.10}
     return {
         "sorts": {**dict.fromkeys(names, nothing), "alert": {**nothing, **of_alert}},
+        "alone": {**dict.fromkeys(names, nothing), "alert": {**nothing, **of_alert}},
         "shares_of_a_core": {
             rate: dict.fromkeys(("worker", "kafka", "redis"), share)
             for rate, share in shares.items()
         },
-        "worker_bytes_at_first": 100.0,
+        "worker_bytes_warm": 100.0,
     }
 
 
@@ -77,7 +78,7 @@ def test_a_day_without_a_record_takes_what_is_taken_at_rest() -> None:
 def test_an_alert_takes_its_cost_beside_its_value() -> None:
     model = Model(costs(worker_cpu=500.0, worker_bytes=3.0, alerts_bytes=7.0))
     quiet = replace(NOTHING, values=1000, records=1000)
-    alerts = replace(quiet, opened=10, assignments=10, alerts=10)
+    alerts = replace(quiet, opened=10, assignments=10, evaluations=10, revisions=10, alerts=10)
 
     without, with_them = model.of_day(quiet), model.of_day(alerts)
 
