@@ -6,8 +6,8 @@ formulae are explained in `docs/capacity.md`; `python -m tests.bench.day` checks
 
 import argparse
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from math import cos, pi
 from pathlib import Path
@@ -18,6 +18,7 @@ KEPT_DAYS: Final = 23 + 3
 """Days that Redis keeps a fact: windows, lateness, tolerated lag."""
 
 HISTORY_DAYS: Final = 113
+EVALUATIONS_DAYS: Final = 7
 ALERT_DAYS: Final = 400
 _SWING: Final = 0.8
 """The rate at midday is 1.8 times the mean, that at midnight 0.2 times."""
@@ -58,7 +59,10 @@ class Volume:
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What a volume takes: seconds of CPU, shares of a core, bytes."""
+    """What a volume takes: seconds of CPU, shares of a core, bytes.
+
+    `rebuild_cpu` is for reading again all days that Redis keeps.
+    """
 
     worker_cpu: float
     worker_cpu_peak_share: float
@@ -69,6 +73,7 @@ class Needs:
     evaluations_bytes: float
     alerts_bytes: float
     worker_bytes: float
+    rebuild_cpu: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +102,17 @@ class Model:
             alerts_bytes=volume.revisions * self._alone("alert", "alerts_bytes"),
             worker_bytes=self.costs["worker_bytes_warm"]
             + volume.alerts * self._sort("alert", "worker_bytes"),
+            rebuild_cpu=self._to_rebuild(volume) * KEPT_DAYS,
         )
+
+    def _to_rebuild(self, volume: Volume) -> float:
+        """Return the seconds of CPU to read a volume again, many records at once."""
+        micros = (
+            (volume.records - volume.opened) * self._sort("sieved, 130 a value", "worker_cpu")
+            + volume.opened * self._sort("opened, 130 a value", "worker_cpu")
+            + (volume.facts + volume.assignments) * self._sort("risk", "worker_cpu")
+        )
+        return micros / 1e6
 
     def share(self, server: str, rate: float) -> float:
         """Return the share of a core at a steady rate of values a second, one record each.
@@ -154,45 +169,83 @@ class Prices:
     replicas: int = 3
 
 
-def cost_of_month(model: Model, volume: Volume, prices: Prices) -> dict[str, float]:
-    """Return what 30 such days cost at rest: what is used, not what is reserved."""
+def with_alerts(volume: Volume, alerts: float) -> Volume:
+    """Return the volume with another count of alerts, and assignments in proportion."""
+    factor = alerts / volume.alerts
+    return replace(
+        volume,
+        assignments=volume.assignments * factor,
+        evaluations=volume.evaluations * factor,
+        revisions=volume.revisions * factor,
+        alerts=alerts,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Bytes at rest, when the days that each thing is kept have passed."""
+
+    redis: float
+    topics: float
+    alerts_in_workers: float
+
+
+def kept(model: Model, volume: Volume, replicas: int) -> Kept:
+    """Return what lies in Redis, on the brokers' disks and in the memory of all workers."""
     needs = model.of_day(volume)
-    kept = (
+    topics = (
         needs.source_bytes * HISTORY_DAYS
-        + needs.evaluations_bytes * 7
+        + needs.evaluations_bytes * EVALUATIONS_DAYS
         + needs.alerts_bytes * ALERT_DAYS
     )
+    after_all = model.of_day(volume.times(ALERT_DAYS)).worker_bytes
+    return Kept(needs.redis_bytes * KEPT_DAYS, topics * replicas, after_all)
+
+
+def cost_of_month(model: Model, volume: Volume, prices: Prices) -> float:
+    """Return what 30 such days cost: what is used, not what is reserved."""
+    needs, at_rest = model.of_day(volume), kept(model, volume, prices.replicas)
     hours = (needs.worker_cpu + needs.kafka_cpu + needs.redis_cpu) / 3600 * 30
-    alerts_kept = model.of_day(volume.times(ALERT_DAYS)).worker_bytes
-    memory = (needs.redis_bytes * KEPT_DAYS + alerts_kept) / 1e9
-    return {
-        "cpu": hours * prices.core_hour,
-        "memory": memory * prices.memory_month,
-        "disk": kept / 1e9 * prices.replicas * prices.disk_month,
-    }
-
-
-def lines(model: Model, of_tenant: Volume, counts: list[int], prices: Prices) -> Iterator[str]:
-    """Yield a table of what so many tenants take."""
-    yield (
-        "| tenants | values/s, mean | worker CPU, cores: mean, midday | Kafka CPU | Redis CPU "
-        "| Redis, GB | topics with replicas, GB | alerts in workers, GB | money a month |"
+    memory = (at_rest.redis + at_rest.alerts_in_workers) / 1e9
+    return (
+        hours * prices.core_hour
+        + memory * prices.memory_month
+        + at_rest.topics / 1e9 * prices.disk_month
     )
-    yield "|" + "---|" * 9
+
+
+def lines(model: Model, of_tenant: Volume, counts: Sequence[int], prices: Prices) -> Iterator[str]:
+    """Yield a table of what so many tenants take."""
+    columns = [
+        "tenants",
+        "values/s, mean",
+        "worker, cores: mean, midday",
+        "Kafka, cores",
+        "Redis, cores",
+        "Redis, GB",
+        "topics, GB",
+        "workers' memory, GB",
+        "rebuild, CPU",
+        "money a month",
+    ]
+    yield f"| {' | '.join(columns)} |"
+    yield "|" + "---|" * len(columns)
     for count in counts:
         volume = of_tenant.times(count)
-        needs = model.of_day(volume)
-        money = cost_of_month(model, volume, prices)
-        stored = needs.source_bytes * HISTORY_DAYS + needs.alerts_bytes * ALERT_DAYS
-        resident = model.of_day(volume.times(ALERT_DAYS)).worker_bytes
-        yield (
-            f"| {count:,} | {volume.values / DAY:,.2f} "
-            f"| {needs.worker_cpu / DAY:.3f}, {needs.worker_cpu_peak_share:.3f} "
-            f"| {needs.kafka_cpu / DAY:.3f} | {needs.redis_cpu / DAY:.3f} "
-            f"| {needs.redis_bytes * KEPT_DAYS / 1e9:,.2f} "
-            f"| {stored * prices.replicas / 1e9:,.1f} | {resident / 1e9:,.2f} "
-            f"| {sum(money.values()):,.2f} |"
-        )
+        needs, at_rest = model.of_day(volume), kept(model, volume, prices.replicas)
+        cells = [
+            f"{count:,}",
+            f"{volume.values / DAY:,.2f}",
+            f"{needs.worker_cpu / DAY:.3f}, {needs.worker_cpu_peak_share:.3f}",
+            f"{needs.kafka_cpu / DAY:.3f}",
+            f"{needs.redis_cpu / DAY:.3f}",
+            f"{at_rest.redis / 1e9:,.3f}",
+            f"{at_rest.topics / 1e9:,.1f}",
+            f"{at_rest.alerts_in_workers / 1e9:,.2f}",
+            f"{needs.rebuild_cpu:,.0f} s",
+            f"{cost_of_month(model, volume, prices):,.2f}",
+        ]
+        yield f"| {' | '.join(cells)} |"
 
 
 def main() -> None:
@@ -210,6 +263,8 @@ def main() -> None:
     model = Model(json.loads(asked.costs.read_text())["costs"])
     found = json.loads(asked.day.read_text())
     of_tenant = Volume(**found["volume"]).times(asked.times / found["tenants"])
+    if asked.alerts is not None:
+        of_tenant = with_alerts(of_tenant, asked.alerts)
     prices = Prices(**{name: getattr(asked, name) for name in asdict(Prices())})
     print("\n".join(lines(model, of_tenant, asked.tenants, prices)))
 
