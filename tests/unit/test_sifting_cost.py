@@ -11,12 +11,14 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from pipeline.reader import records
 from pipeline.reader.batch import Partition
+from pipeline.reader.compression import Decompressor
 from pipeline.reader.records import Sifted
 from pipeline.sources.sieve import Sieve
 
 HERE = Partition("t", 3)
 DULL = b'{"operationName":"Create ClientCertificate","properties":{}}'.ljust(1750)
 HIT = b'{"operationName":"Create MobileAppAssignment","properties":{}}'.ljust(1750)
+DECOMPRESSOR = Decompressor()
 SIEVE = Sieve()
 
 
@@ -43,7 +45,7 @@ def sifting(values: list[bytes]) -> Callable[[], Sifted]:
     def sift() -> Sifted:
         [(start, stop)] = records.extents(data)
         header = records.read_header(data, start, stop)
-        payload = records.read_payload(data, start, stop, header)
+        payload = records.read_payload(data, start, stop, header, DECOMPRESSOR)
         return records.sift(payload, header, HERE, 0, SIEVE)
 
     sift()  # what is made once is made
