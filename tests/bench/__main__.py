@@ -81,7 +81,8 @@ def main() -> None:
         down(stack, purge=True)
         for each in FOLDER.glob("events.*"):
             each.unlink()
-    _show("# All of it", table.lines(result))
+    if len(asked.only) > 1:
+        _show("# All of it", table.lines(result))
     print(f"\nevery round: {asked.result}")
 
 

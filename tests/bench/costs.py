@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any, Final
 
 from confluent_kafka import Producer
@@ -28,6 +29,7 @@ from pipeline.wiring import clock
 from . import topic
 from .crew import Crew, crew
 from .latency import background
+from .measure import yardstick
 from .meters import Meters, Used
 from .records import PARTITIONS, Traffic, bench_tenant, mass_assignment, ordinary_traffic
 from .throughput import IN_AN_ENVELOPE
@@ -86,14 +88,17 @@ class Cost:
 def measure(stack: Stack, logs: Path, facts: int) -> dict[str, Any]:
     """Return the cost of a record of each sort, and the shares of a core at rest and at a pace."""
     topic.create(stack.client, _AUDIT)
+    sticks: list[float] = []
     try:
         with crew(stack, logs, _AUDIT) as whole:
             meters = Meters(stack, whole, (_AUDIT,))
             whole.come_to_rest()
             rest = _over(meters, _REST_SECONDS)
-            sorts = {sort.name: asdict(_cost(sort, meters, rest)) for sort in _read()}
+            sorts = {sort.name: asdict(_cost(sort, meters, rest, sticks)) for sort in _read()}
             warm = meters.read().worker_bytes
-            facts_of = {sort.name: asdict(_cost(sort, meters, rest)) for sort in _facts(facts)}
+            facts_of = {
+                sort.name: asdict(_cost(sort, meters, rest, sticks)) for sort in _facts(facts)
+            }
             paced = {rate: _paced(stack, meters, rate) for rate in RATES}
             whole.come_to_rest()
             alone = {
@@ -108,6 +113,7 @@ def measure(stack: Stack, logs: Path, facts: int) -> dict[str, Any]:
                 **{str(rate): _shares(used) for rate, used in paced.items()},
             },
             "worker_bytes_warm": warm,
+            "yardstick": median(sticks),
         }
     finally:
         topic.delete(stack.client, _AUDIT)
@@ -157,7 +163,8 @@ def _moment(start: EventTime, number: int) -> EventTime:
     return later(start, -number * SECOND)
 
 
-def _cost(sort: Sort, meters: Meters, rest: Used) -> Cost:
+def _cost(sort: Sort, meters: Meters, rest: Used, sticks: list[float]) -> Cost:
+    sticks += (yardstick() for _ in range(3))
     whole = meters.crew
     wanted = [had + more for had, more in zip(_done(whole), _expected(sort), strict=True)]
     before_writing = meters.read()
