@@ -248,8 +248,40 @@ def lines(model: Model, of_tenant: Volume, counts: Sequence[int], prices: Prices
         yield f"| {' | '.join(cells)} |"
 
 
+def constant_lines(costs: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the table of what a record of each sort takes, and that of the shares of a core."""
+    columns = [
+        "a record",
+        "worker, µs",
+        "Kafka, µs",
+        "Redis, µs",
+        "worker, bytes",
+        "Redis, bytes",
+        "evaluations, bytes",
+        "alerts, bytes",
+    ]
+    names = [
+        *("worker_cpu", "kafka_cpu", "redis_cpu", "worker_bytes", "redis_bytes"),
+        *("evaluations_bytes", "alerts_bytes"),
+    ]
+    yield f"| {' | '.join(columns)} |"
+    yield "|" + "---|" * len(columns)
+    for part, when in (("sorts", "at once"), ("alone", "alone")):
+        for sort, cost in costs[part].items():
+            cells = [f"{cost[name]:,.{0 if cost[name] >= 100 else 1}f}" for name in names]
+            yield f"| {sort}, {when} | {' | '.join(cells)} |"
+    yield ""
+    shares = costs["shares_of_a_core"]
+    rates = sorted(shares, key=float)
+    yield f"| values/s | {' | '.join(rates)} |"
+    yield "|" + "---|" * (len(rates) + 1)
+    for server in ("worker", "kafka", "redis"):
+        cells = [f"{1000 * shares[rate][server]:.0f}" for rate in rates]
+        yield f"| {server} | {' | '.join(cells)} |"
+
+
 def main() -> None:
-    """Print what so many tenants of the simulated day take."""
+    """Print the volume of a tenant, the constants, and what so many tenants take."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.capacity", description=__doc__)
     parser.add_argument("costs", type=Path, help="a result with the part `costs`")
     parser.add_argument("day", type=Path, help="a result of tests.bench.day")
@@ -260,9 +292,14 @@ def main() -> None:
     for name, value in asdict(Prices()).items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
     asked = parser.parse_args()
-    model = Model(json.loads(asked.costs.read_text())["costs"])
+    measured = json.loads(asked.costs.read_text())
+    model = Model(measured["costs"])
     found = json.loads(asked.day.read_text())
-    of_tenant = Volume(**found["volume"]).times(asked.times / found["tenants"])
+    of_tenant = Volume(**found["volume"]).times(1 / found["tenants"])
+    print(", ".join(f"{name} {value:,.2f}" for name, value in asdict(of_tenant).items()))
+    print(", ".join(f"{name}: {value}" for name, value in measured["machine"].items()), end="\n\n")
+    print("\n".join(constant_lines(model.costs)), end="\n\n")
+    of_tenant = of_tenant.times(asked.times)
     if asked.alerts is not None:
         of_tenant = with_alerts(of_tenant, asked.alerts)
     prices = Prices(**{name: getattr(asked, name) for name in asdict(Prices())})

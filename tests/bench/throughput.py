@@ -25,7 +25,6 @@ QUIX: Final = "Quix Streams"
 FASTSTREAM_LISTS: Final = "FastStream, lists of records"
 FASTSTREAM: Final = "FastStream, a record a call"
 FAUST: Final = "plain Faust agent"
-SLOW_RECORDS: Final = 30_000
 IN_AN_ENVELOPE: Final = 130
 """At 1.75 kB each, near the 256 KB above which Microsoft splits."""
 
@@ -40,23 +39,23 @@ class Peer:
         module: Its name in this folder.
         more: What it is called with besides.
         is_guest: Whether the interpreter of the other libraries runs it.
-        is_slow: Whether it reads a part of the records only.
+        at_most: How many records it reads, after its first ones; 0: all, from the first one on.
     """
 
     module: str
     more: tuple[str, ...] = ()
     is_guest: bool = False
-    is_slow: bool = False
+    at_most: int = 0
 
 
 OF_RECORDS: Final[Mapping[str, Peer]] = {
     BACKTEST: Peer("peer_backtest"),
     BARE: Peer("peer_bare", ("find",)),
     BARE_SIEVE: Peer("peer_bare", ("sieve",)),
-    QUIX: Peer("peer_quix", is_guest=True, is_slow=True),
-    FASTSTREAM_LISTS: Peer("peer_faststream", ("batch",), is_guest=True, is_slow=True),
-    FASTSTREAM: Peer("peer_faststream", ("one",), is_guest=True, is_slow=True),
-    FAUST: Peer("peer_faust", is_slow=True),
+    QUIX: Peer("peer_quix", is_guest=True, at_most=100_000),
+    FASTSTREAM_LISTS: Peer("peer_faststream", ("batch",), is_guest=True, at_most=100_000),
+    FASTSTREAM: Peer("peer_faststream", ("one",), is_guest=True, at_most=30_000),
+    FAUST: Peer("peer_faust", at_most=30_000),
 }
 OF_ENVELOPES: Final[Mapping[str, Peer]] = {
     BACKTEST: Peer("peer_backtest"),
@@ -109,8 +108,8 @@ class Bench:
         return Round(results, start_cpu, rest_share)
 
     def _read_by(self, peer: Peer, audit: str) -> Result:
-        slowly = min(SLOW_RECORDS, self.load.records - WARM_UP)
-        values = slowly if peer.is_slow else self.load.values
+        part = min(peer.at_most, self.load.records - WARM_UP)
+        values = part if peer.at_most else self.load.values
         group = f"{peer.module}.{'.'.join(peer.more)}.{audit}"
         python = self.guests / "bin" / "python" if peer.is_guest else sys.executable
         ran = subprocess.run(
@@ -126,7 +125,7 @@ class Bench:
         if ran.returncode:
             raise MasswatchError(f"{peer.module}: {ran.returncode}: {ran.stderr[-2000:]}")
         result = taken_over(ran.stdout)
-        if peer.is_slow:
+        if peer.at_most:
             return result
         if result.hits not in (self.load.hits, self.load.opened):
             raise MasswatchError(f"{peer.module}: {result.hits} hits: not all was read once")
