@@ -78,9 +78,13 @@ class Needs:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """The measured costs, as `costs` hands them over."""
+    """The measured costs, as `costs` hands them over.
+
+    `are_alone` says whether each fact has a batch of its own, as in life, or shares it with many.
+    """
 
     costs: Mapping[str, Any]
+    are_alone: bool = True
 
     def of_day(self, volume: Volume, seconds: float = DAY) -> Needs:
         """Return what a volume takes that comes within so many seconds, most of it in the middle.
@@ -139,9 +143,10 @@ class Model:
             for step in range(_STEPS)
         )
         sieved = self._sort("sieved, 130 a value", name)
-        fact = self._alone("risk", name)
-        evaluation = max(0.0, self._alone("assignment without a reason", name) - fact)
-        revision = max(0.0, self._alone("alert", name) - fact - evaluation)
+        take = self._alone if self.are_alone else self._sort
+        fact = take("risk", name)
+        evaluation = max(0.0, take("assignment without a reason", name) - fact)
+        revision = max(0.0, take("alert", name) - fact - evaluation)
         more = (
             (volume.records - volume.values) * sieved
             + (volume.opened - volume.facts - volume.assignments)
@@ -286,8 +291,9 @@ def main() -> None:
     parser.add_argument("costs", type=Path, help="a result with the part `costs`")
     parser.add_argument("day", type=Path, help="a result of tests.bench.day")
     parser.add_argument("--tenants", type=int, nargs="+", default=[10, 1_000, 100_000])
+    parser.add_argument("--times", type=float, default=1.0, help="the volume, so many times")
     parser.add_argument(
-        "--times", type=float, default=1.0, help="volume of a tenant, so many times"
+        "--alerts", type=float, help="a day and tenant; the day has far more than life"
     )
     for name, value in asdict(Prices()).items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
