@@ -3,8 +3,8 @@
 The traffic of `masswatch simulate`, most of it at midday, goes through a whole worker within
 minutes. What that takes stands beside what the capacity model says of such a volume in such a
 time, from the costs in a result of `python -m tests.bench --only costs`. In a day that passes so
-fast some facts share a batch and some do not, so the CPU should lie between the model's two figures.
-Exit code 1 when an alert is missing or should not be there.
+fast some facts share a batch and some do not, so the CPU should lie between the model's two
+figures. Exit code 1 when an alert is missing or should not be there.
 """
 
 import argparse

@@ -46,7 +46,7 @@ def sifting(values: list[bytes]) -> Callable[[], Sifted]:
         [(start, stop)] = records.extents(data)
         header = records.read_header(data, start, stop)
         payload = records.read_payload(data, start, stop, header, DECOMPRESSOR)
-        return records.sift(payload, header, HERE, 0, SIEVE)
+        return records.sift(payload, header, HERE, 0, len(values), SIEVE)
 
     sift()  # what is made once is made
     return sift
