@@ -13,8 +13,11 @@ from pipeline.core.policy import Policy
 from pipeline.ports import Candidate
 from pipeline.slices.shard import Shard
 from pipeline.sources.decode import Decoder
-from pipeline.sources.outcome import Ignored, Malformed
+from pipeline.sources.outcome import Ignored, Malformed, Record
 from pipeline.sources.sieve import AnySieve, Sieve
+from pipeline.sources.sieving import SievingDecoder
+
+Decode = Callable[[bytes | None], list[Record]]
 
 
 class Reading(NamedTuple):
@@ -87,9 +90,9 @@ class Scanner:
 
     def __init__(self, readings: Sequence[Reading], tenants: frozenset[str]) -> None:
         self._sieves = {one.matching: Sieve(one.matching) for one in readings}
-        self._decoders: Mapping[Matching, list[tuple[int, Decoder]]] = defaultdict(list)
+        self._decoders: Mapping[Matching, list[tuple[int, Decode]]] = defaultdict(list)
         for number, one in enumerate(readings):
-            decoder = Decoder(one.matching, dict(one.workspaces))
+            decoder = SievingDecoder(Decoder(one.matching, dict(one.workspaces)))
             self._decoders[one.matching].append((number, decoder))
         self._any = AnySieve(tuple(self._sieves.values()))
         self._tenants = tenants
@@ -114,17 +117,17 @@ class Scanner:
         return counted
 
     def _open(
-        self, candidate: Candidate, decoder: Decoder, counted: Counted | None
+        self, candidate: Candidate, decode: Decode, counted: Counted | None
     ) -> Iterator[Sighting]:
         counted = Counted() if counted is None else counted
         counted.opened += 1
         where = candidate.position
-        for record in decoder(candidate.value):
-            counted.records += 1
+        for record in decode(candidate.value):
+            counted.records += record.records
+            if isinstance(record.decoded, Ignored):
+                continue
             position = Position(where.topic, where.partition, where.offset, record.index)
             match record.decoded:
-                case Ignored():
-                    pass
                 case Malformed(reason):
                     counted.fault(reason, position)
                 case fact:

@@ -58,7 +58,7 @@ class Sieve:
         self._all.scan(data)
         return self._spots.copy()
 
-    def admits(self, value: bytes) -> bool:
+    def admits(self, value: bytes | memoryview) -> bool:
         """Tell whether a value may hold a fact; what is refused holds none."""
         return self._first.scan(value) is Scan.Terminate
 
