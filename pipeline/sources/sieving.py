@@ -40,16 +40,19 @@ class SievingDecoder:
         records = unread_records(value) if value else None
         if records is None:
             return self._decode(value)
-        may_be_text = _holds(self._table, value or b"") and _holds(self._text, value or b"")
+        may_be_text = self._may_be_text(value or b"")
         opened = [
             self._decode.record(index, record)
             for index, record in enumerate(records)
             if record[0] != _OBJECT
             or self._sieve.admits(record)
-            or (may_be_text and _holds(self._text, record))
+            or (may_be_text and self._may_be_text(record))
         ]
         rest = len(records) - len(opened)
         return [*opened, Record(None, _REST, records=rest)] if rest else opened
+
+    def _may_be_text(self, data: bytes | memoryview) -> bool:
+        return _holds(self._table, data) and _holds(self._text, data)
 
 
 def _holds(words: BlockScanner, data: bytes | memoryview) -> bool:
