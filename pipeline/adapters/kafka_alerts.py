@@ -58,7 +58,8 @@ _log = structlog.get_logger()
 class KafkaAlerts:
     """One take-over of one alerts partition: opened once, of no use after the first error.
 
-    Opening fences every earlier owner, wherever it is; only then what was published is read.
+    Opening fences every earlier owner, wherever it is, and decides what it has left undecided; only
+    then what was published is read.
     """
 
     def __init__(
@@ -93,7 +94,7 @@ class KafkaAlerts:
             application: With the partition, the transactional id: the same for all workers that
                 share the topic.
             topic: The alerts topic.
-            within: Seconds that fencing and reading may take, each.
+            within: Seconds that fencing, deciding and reading may take, each.
 
         Raises:
             BrokerRefuses: our user may not write or read there.
@@ -221,25 +222,62 @@ def _open(
 ) -> tuple[Producer, _Memory]:
     producer = Producer({**client, **_PRODUCER, "transactional.id": transactional_id})
     producer.init_transactions(within)
+    try:
+        barrier = _barrier(producer, partition, within)
+    except KafkaException as error:
+        if refused := refusal(f"topic {partition.topic}", error.args[0], "Write"):
+            raise refused from error
+        raise
     memory = _Memory()
-    for message in _committed(client, partition, within):
+    for message in _committed(client, partition, barrier, within):
         memory.keep(message.key() or b"", message.value())
     return producer, memory
 
 
+def _barrier(producer: Producer, partition: TopicPartition, within: float) -> int:
+    """Decide every transaction of earlier owners, and return the offset before which all is.
+
+    Kafka may confirm a commit without ever writing its marker: where the partition has no leader at
+    that moment, as when its only broker shuts down, the coordinator takes it for deleted
+    (KAFKA-20734, 4.3 and 4.4). To the coordinator the transaction has ended then, to the partition
+    it is open, and the next marker of the same producer decides it. With a commit of ours it would
+    appear behind our back, after we have published its revisions again. So the first marker of
+    every owner is an abort: nobody has seen what it takes away, and whoever takes a partition over
+    asks for all its evaluations again.
+    """
+    offsets: list[int] = []
+
+    def reported(error: KafkaError | None, message: Message) -> None:
+        if error is None:
+            offsets.append(message.offset() or 0)
+
+    producer.begin_transaction()
+    # Nobody sees it; it has a key because compacted topics want one.
+    producer.produce(partition.topic, None, b"", partition.partition, on_delivery=reported)
+    producer.flush(within)
+    if not offsets:
+        producer.commit_transaction(within)  # there is nothing to commit: it raises the reason
+    producer.abort_transaction(within)
+    return offsets[0]
+
+
 def _committed(
-    client: Mapping[str, str], partition: TopicPartition, within: float
+    client: Mapping[str, str], partition: TopicPartition, barrier: int, within: float
 ) -> Iterator[Message]:
-    """Yield what was committed before this call, from the first offset to the last stable one."""
+    """Yield what was committed before a barrier, from the first offset on.
+
+    Only a transaction of another writer, who should not be there, keeps the last stable offset
+    from passing the barrier; time then runs out.
+    """
     deadline = time.monotonic() + within
     consumer = Consumer({**client, **_CONSUMER})
     try:
-        _, end = from_the_leader(
-            lambda: consumer.get_watermark_offsets(partition, within, cached=False),
-            consumer,
-            partition.topic,
-            within=within,
-        )
+        while (end := _stable_end(consumer, partition, within)) <= barrier:
+            if time.monotonic() > deadline:
+                raise KafkaException(
+                    KafkaError(_TIMED_OUT, f"a transaction of another writer is open at @{end}")
+                )
+            time.sleep(_SLICE_SECONDS)
         consumer.assign([TopicPartition(partition.topic, partition.partition, OFFSET_BEGINNING)])
         at = 0
         while at < end:
@@ -256,6 +294,16 @@ def _committed(
                     raise KafkaException(error)
     finally:
         consumer.close()
+
+
+def _stable_end(consumer: Consumer, partition: TopicPartition, within: float) -> int:
+    _, end = from_the_leader(
+        lambda: consumer.get_watermark_offsets(partition, within, cached=False),
+        consumer,
+        partition.topic,
+        within=within,
+    )
+    return end
 
 
 def _name(partition: TopicPartition) -> str:

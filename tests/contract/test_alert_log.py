@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
+from undecided import leave_undecided
 
 from pipeline.adapters import kafka_admin
 from pipeline.adapters.alert_codec import decode, encode
@@ -281,6 +282,57 @@ def test_the_open_transaction_of_a_dead_owner_is_aborted_by_the_next(
     assert last is None
     committed = [alert_id for alert_id, _ in committed_on(client, name)]
     assert committed == [a_revision("whole").verdict.alert_id]
+
+
+@pytest.mark.stack
+def test_a_commit_that_left_no_marker_never_appears_beside_what_the_next_owner_publishes(
+    stack: Addresses, prefix: str
+) -> None:
+    name, revision = prefix + "alerts", a_revision()
+    create_alerts_topic(name, stack.client)
+    hidden = encode(revision)
+
+    async def run() -> Published | None:
+        await leave_undecided(stack.client, f"{name}-{PARTITION}", name, PARTITION, hidden.value)
+        log = await KafkaAlerts.open(PARTITION, client=stack.client, application=name, topic=name)
+        last = log.last(revision.verdict.alert_id)
+        await log.publish([revision])
+        log.close()
+        return last
+
+    last = asyncio.run(run())
+
+    assert last is None
+    assert [published.number for _, published in committed_on(stack.client, name)] == [1]
+
+
+@pytest.mark.stack
+def test_a_partition_is_not_taken_over_while_another_writer_holds_it_undecided(
+    stack: Addresses, prefix: str
+) -> None:
+    name, revision = prefix + "alerts", a_revision()
+    create_alerts_topic(name, stack.client)
+    other = Producer({**stack.client, "transactional.id": f"{name}-other", "log_level": 0})
+    other.init_transactions(30)
+    other.begin_transaction()
+    foreign = encode(revision)
+    other.produce(name, foreign.value, foreign.key, PARTITION)
+    other.flush()
+
+    async def run(within: float) -> Published | None:
+        log = await KafkaAlerts.open(
+            PARTITION, client=stack.client, application=name, topic=name, within=within
+        )
+        log.close()
+        return log.last(revision.verdict.alert_id)
+
+    with pytest.raises(BrokerUnavailable, match="another writer is open at @0"):
+        asyncio.run(run(within=2))
+    other.commit_transaction(30)
+    last = asyncio.run(run(within=30))
+
+    assert last is not None
+    assert last.number == 1
 
 
 def test_a_broker_that_is_away_is_said_to_be_away() -> None:

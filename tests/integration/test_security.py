@@ -266,6 +266,15 @@ def test_a_transactional_id_that_is_not_allowed_is_named(site: Site) -> None:
         asyncio.run(opening)
 
 
+def test_an_alerts_topic_that_may_not_be_written_is_named_at_the_take_over(site: Site) -> None:
+    half = Role("half a worker", "", "Read: alerts; Write: transactional id `masswatch-*`")
+    site.kafka.add_user(user_of(half), password_of(half), half.bindings(user_of(half)))
+    opening = KafkaAlerts.open(0, client=site.client(half), application="masswatch")
+
+    with pytest.raises(BrokerRefuses, match=f"topic {ALERTS}: Write is not allowed"):
+        asyncio.run(opening)
+
+
 @pytest.mark.parametrize("way", ["event hubs", "certificate"])
 def test_both_clients_are_let_in_as(site: Site, way: str) -> None:
     if way == "event hubs":
