@@ -30,7 +30,7 @@ from typing import Any, Final
 from pipeline.localstack import Addresses, down, up
 from pipeline.wiring import clock
 
-from . import files, latency, report
+from . import files, flood, latency, report
 from .measure import machine
 from .records import ordinary_traffic
 from .throughput import Bench, Round
@@ -63,6 +63,10 @@ def main() -> None:
             measured = latency.measure(addresses, FOLDER / "logs", asked.alerts)
             result["latency"] = report.latency_json(measured)
             _show("## Latency", report.latency_lines(measured))
+        if asked.only in (None, "flood"):
+            floods = list(flood.rounds(addresses, FOLDER / "logs", asked.flood, asked.repeats))
+            result["flood"] = report.flood_json(floods)
+            _show(f"## Flood: {asked.flood:,} alerts", report.flood_lines(floods))
     finally:
         down(stack, purge=True)
         for each in FOLDER.glob("events.*"):
@@ -109,11 +113,12 @@ def _asked() -> argparse.Namespace:
     parser.add_argument("--records", type=int, default=300_000, help="on the topic of each round")
     parser.add_argument("--repeats", type=int, default=3, help="rounds of throughput")
     parser.add_argument("--alerts", type=int, default=300, help="whose latency is taken")
+    parser.add_argument("--flood", type=int, default=30_000, help="alerts of each flood")
     parser.add_argument(
         "--events", type=int, default=1_000_000, help="in the file whose memory is taken"
     )
     parser.add_argument("--processes", type=int, default=1, help="that judge that file")
-    parser.add_argument("--only", choices=("files", "throughput", "latency"))
+    parser.add_argument("--only", choices=("files", "throughput", "latency", "flood"))
     parser.add_argument(
         "--compression", choices=("none", "lz4", "zstd", "snappy", "gzip"), default="none"
     )

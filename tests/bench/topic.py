@@ -1,8 +1,8 @@
 """Topics of a benchmark, filled before anybody may read them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Final
+from typing import Final, Protocol
 
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
@@ -10,7 +10,7 @@ from confluent_kafka.admin import AdminClient
 from pipeline.adapters.kafka_admin import apply
 from topics.catalogue import Sources, catalogue
 
-from .records import PARTITIONS, Traffic
+from .records import PARTITIONS
 
 _SECONDS: Final = 120.0
 _PRODUCER: Final = {
@@ -21,6 +21,14 @@ _PRODUCER: Final = {
     "queue.buffering.max.kbytes": str(128 * 1024),
     "transaction.timeout.ms": "600000",
 }
+
+
+class Stream(Protocol):
+    """Values and where they go."""
+
+    def stream(self, count: int) -> Iterator[tuple[int, bytes]]:
+        """Yield so many values with their partitions."""
+        ...
 
 
 def sources_of(audit: str) -> Sources:
@@ -52,7 +60,7 @@ class HeldBack:
     """
 
     def __init__(
-        self, client: Mapping[str, str], topic: str, traffic: Traffic, records: int, codec: str
+        self, client: Mapping[str, str], topic: str, traffic: Stream, records: int, codec: str
     ) -> None:
         self._producer = Producer(
             {**client, **_PRODUCER, "compression.type": codec, "transactional.id": topic}
