@@ -1,10 +1,11 @@
 """`FactStore` in Redis: hashes and sets of packed fields, spoken to in pipelines."""
 
+import asyncio
 import math
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 from redis.asyncio import Redis
 
@@ -39,6 +40,9 @@ TOLERATED_LAG: Final = timedelta(days=3)
 
 NAMES_AT_ONCE: Final = 1_000
 """How many keys a step of a scan looks at."""
+
+_FIELDS_A_TURN: Final = 500
+"""Unpacked before others get a turn of the loop: heartbeats run on it, too."""
 
 _Unpacked = TypeVar("_Unpacked")
 
@@ -108,9 +112,11 @@ class RedisFacts:
     async def touched(self, facts: Sequence[Fact]) -> frozenset[AssignmentId]:
         """Return the assignments that the facts touch, in at most three round trips.
 
-        What is found is written once more, which renews it under all of its keys. See `FactStore`.
+        What is found is written once more, which renews it under all of its keys; the facts
+        themselves have just been. See `FactStore`.
         """
         found: set[AssignmentId] = set()
+        written = {fact for fact in facts if isinstance(fact, Assignment)}
         asked: dict[str, list[tuple[str, EventTime, EventTime]]] = defaultdict(list)
         for fact in facts:
             if isinstance(fact, Assignment):
@@ -130,7 +136,8 @@ class RedisFacts:
                     if first <= entry.event_time <= last
                 }
         variants = await self._variants(found)
-        await self.add([one for seen in variants.values() for one in seen])
+        others = [one for of in variants.values() for one in of if one.fact not in written]
+        await self.add(others)
         return frozenset(found)
 
     async def dossiers(self, ids: Sequence[AssignmentId]) -> list[Dossier]:
@@ -147,9 +154,14 @@ class RedisFacts:
         replies = await self._call([*asked, *self._latest.reads(tenants)])
         latest = self._latest_in(tenants, replies[len(asked) :])
         held: dict[str, list[Seen[Evidence]]] = {}
+        unpacked = 0
         of_keys = zip(all_wanted.items(), replies[: len(asked)], strict=True)
         for (name, (tenant_id, near)), fields in of_keys:
             held[name] = _evidence(self._readable(unpack(fields, tenant_id, near)))
+            unpacked += len(fields)
+            if unpacked > _FIELDS_A_TURN:
+                await asyncio.sleep(0)
+                unpacked = 0
         return [
             Dossier(
                 id=of,
@@ -199,9 +211,12 @@ class RedisFacts:
         return commands
 
     def _renewed(self, name: str, writes: Sequence[Command]) -> list[Command]:
-        """Renew the life of a key before it is written too, so that it cannot end in between."""
+        """Renew the life of a key, and before several writes, too: it cannot end between them.
+
+        When it ends after the only one, the renewal finds nothing, which `_check` sees.
+        """
         renewal = ("EXPIRE", name, self._kept_for)
-        return [renewal, *writes, renewal]
+        return [*([renewal] if len(writes) > 1 else ()), *writes, renewal]
 
     def _variant_fields(self, seen: Seen[Fact], of: AssignmentId) -> dict[bytes, bytes]:
         fields = pack(seen, _near(of))
@@ -216,7 +231,7 @@ class RedisFacts:
         replies = await self._call([("HGETALL", self._names.variants(of)) for of in unique])
         return {
             of: [
-                Seen(seen.fact, seen.position)
+                cast("Seen[Assignment]", seen)
                 for seen in self._readable(unpack(fields, of.tenant_id, _near(of)))
                 if isinstance(seen.fact, Assignment)
             ]
@@ -290,9 +305,7 @@ def _buckets(first: EventTime, last: EventTime) -> range:
 
 
 def _evidence(facts: Iterable[Seen[Fact]]) -> list[Seen[Evidence]]:
-    return [
-        Seen(seen.fact, seen.position) for seen in facts if not isinstance(seen.fact, Assignment)
-    ]
+    return [cast("Seen[Evidence]", seen) for seen in facts if not isinstance(seen.fact, Assignment)]
 
 
 def _merged(facts: Iterable[Seen[Evidence]]) -> tuple[Seen[Evidence], ...]:

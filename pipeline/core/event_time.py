@@ -50,7 +50,7 @@ def format_event_time(event_time: EventTime) -> str:
     """Write an event time as `2026-03-04T09:12:41.5530000Z`: UTC, always seven digits."""
     seconds, fraction = divmod(event_time, TICKS_PER_SECOND)
     moment = _EPOCH + timedelta(seconds=seconds)
-    return f"{moment:%H:%M:%S}".join((f"{moment.date().isoformat()}T", f".{fraction:07d}Z"))
+    return f"{moment.isoformat()[:19]}.{fraction:07d}Z"
 
 
 def event_time_of(moment: datetime) -> EventTime:
