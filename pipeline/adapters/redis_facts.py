@@ -3,7 +3,7 @@
 import asyncio
 import math
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final, TypeVar, cast
 
@@ -116,11 +116,12 @@ class RedisFacts:
         themselves have just been. See `FactStore`.
         """
         found: set[AssignmentId] = set()
-        written = {fact for fact in facts if isinstance(fact, Assignment)}
+        written: dict[AssignmentId, set[Fact]] = defaultdict(set)
         asked: dict[str, list[tuple[str, EventTime, EventTime]]] = defaultdict(list)
         for fact in facts:
             if isinstance(fact, Assignment):
                 found.add(fact.id)
+                written[fact.id].add(fact)
                 continue
             first, last = _mirrored(fact, self._windows).around(fact.event_time)
             for key in keys_of(fact):
@@ -135,8 +136,11 @@ class RedisFacts:
                     for tenant_id, first, last in spans
                     if first <= entry.event_time <= last
                 }
-        variants = await self._variants(found)
-        others = [one for of in variants.values() for one in of if one.fact not in written]
+        others: list[Seen[Fact]] = []
+        for of, fields in await self._variant_hashes(found):
+            ours = written.get(of, set())
+            if len(fields) > len(ours):
+                others += [one for one in self._variants_in(fields, of) if one.fact not in ours]
         await self.add(others)
         return frozenset(found)
 
@@ -227,16 +231,21 @@ class RedisFacts:
     async def _variants(
         self, ids: Iterable[AssignmentId]
     ) -> dict[AssignmentId, list[Seen[Assignment]]]:
-        unique = list(dict.fromkeys(ids))
-        replies = await self._call([("HGETALL", self._names.variants(of)) for of in unique])
-        return {
-            of: [
-                cast("Seen[Assignment]", seen)
-                for seen in self._readable(unpack(fields, of.tenant_id, _near(of)))
-                if isinstance(seen.fact, Assignment)
-            ]
-            for of, fields in zip(unique, replies, strict=True)
-        }
+        hashes = await self._variant_hashes(dict.fromkeys(ids))
+        return {of: list(self._variants_in(fields, of)) for of, fields in hashes}
+
+    async def _variant_hashes(
+        self, ids: Collection[AssignmentId]
+    ) -> Iterator[tuple[AssignmentId, Mapping[bytes, bytes]]]:
+        replies = await self._call([("HGETALL", self._names.variants(of)) for of in ids])
+        return zip(ids, replies, strict=True)
+
+    def _variants_in(
+        self, fields: Mapping[bytes, bytes], of: AssignmentId
+    ) -> Iterator[Seen[Assignment]]:
+        for seen in self._readable(unpack(fields, of.tenant_id, _near(of))):
+            if isinstance(seen.fact, Assignment):
+                yield cast("Seen[Assignment]", seen)
 
     def _latest_in(
         self, tenants: Sequence[str], replies: Sequence[bytes | None]

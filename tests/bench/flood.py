@@ -153,8 +153,11 @@ def _round(addresses: Addresses, logs: Path, flood: Flood, audit: str) -> Floode
         until(worker.is_ready, "worker ready", 60.0)
         _send(client, flood.risks)
         until(lambda: _handled(worker, "risk") == len(flood.risks), "risks", _DECODED_WITHIN)
-        with Redis.from_url(addresses.redis_url) as redis, _Alerts(client) as alerts:
-            return _measured(worker, held, flood, redis, alerts)
+        with Redis.from_url(addresses.redis_url) as redis, _Arriving(client) as arriving:
+            flooded = _measured(worker, held, len(flood.digests), redis, arriving)
+        worker.stop()
+        _check(_all_of(client), flood.digests)
+        return flooded
     finally:
         worker.stop()
         for name in (audit, EVALUATIONS, ALERTS):
@@ -162,17 +165,15 @@ def _round(addresses: Addresses, logs: Path, flood: Flood, audit: str) -> Floode
 
 
 def _measured(
-    worker: Worker, held: HeldBack, flood: Flood, redis: Redis, alerts: "_Alerts"
+    worker: Worker, held: HeldBack, alerts: int, redis: Redis, arriving: "_Arriving"
 ) -> Flooded:
     before = _Counted.of(worker, redis)
     began = time.perf_counter()
     held.release()
-    ended = alerts.wait_for(len(flood.digests))
+    ended = arriving.wait_for(alerts)
     after = _Counted.of(worker, redis)
-    alerts.read_rest()
-    _check(alerts.values, flood.digests)
     return Flooded(
-        alerts=len(alerts.values),
+        alerts=alerts,
         seconds=ended - began,
         cpu_seconds=after.cpu - before.cpu,
         redis_cpu_seconds=after.redis_cpu - before.redis_cpu,
@@ -210,22 +211,12 @@ class _Counted:
         )
 
 
-class _Alerts:
-    """Reads the alerts in a thread, and keeps them as they came."""
+class _Arriving:
+    """Counts alerts as they become readable, in a thread."""
 
     def __init__(self, client: Mapping[str, str]) -> None:
-        self.values: list[bytes] = []
-        self._consumer = Consumer(
-            {
-                **client,
-                "group.id": "bench.flood.reader",
-                "enable.auto.commit": False,
-                "isolation.level": "read_committed",
-                "fetch.wait.max.ms": "50",
-            }
-        )
-        partitions = self._consumer.list_topics(ALERTS, timeout=10).topics[ALERTS].partitions
-        self._consumer.assign([TopicPartition(ALERTS, one, OFFSET_BEGINNING) for one in partitions])
+        self._count = 0
+        self._consumer, _ = _consumer(client)
         self._last_at = time.perf_counter()
         self._closed = threading.Event()
         self._reading = threading.Thread(target=self._read, name="alerts", daemon=True)
@@ -241,35 +232,53 @@ class _Alerts:
 
     def wait_for(self, count: int) -> float:
         """Wait until so many have been read; return when the last was."""
-        until(lambda: len(self.values) >= count or self._is_quiet(), "alerts", _SECONDS_AT_MOST)
-        if len(self.values) < count:
-            raise MasswatchError(f"{ALERTS}: {len(self.values)} of {count}, and no more came")
+        until(lambda: self._count >= count or self._is_quiet(), "alerts", _SECONDS_AT_MOST)
+        if self._count < count:
+            raise MasswatchError(f"{ALERTS}: {self._count} of {count}, and no more came")
         return self._last_at
-
-    def read_rest(self) -> None:
-        """Read to the ends that the topic has by now."""
-        ends = sum(
-            self._consumer.get_watermark_offsets(one, 10.0, cached=False)[1]
-            for one in self._consumer.assignment()
-        )
-        until(lambda: self._position() >= ends, "the rest of the alerts", _QUIET_AFTER)
 
     def _is_quiet(self) -> bool:
         return time.perf_counter() - self._last_at > _QUIET_AFTER
 
-    def _position(self) -> int:
-        at = self._consumer.position(self._consumer.assignment())
-        return sum(max(0, one.offset) for one in at)
-
     def _read(self) -> None:
         while not self._closed.is_set():
-            messages = self._consumer.consume(2000, 0.02)
-            for message in messages:
-                if message.error() is not None:
-                    raise MasswatchError(f"{ALERTS}: {message.error()}")
-                self.values.append(message.value() or b"{}")
-            if messages:
+            alerts = [one for one in self._consumer.consume(2000, 0.02) if one.error() is None]
+            if alerts:
+                self._count += len(alerts)
                 self._last_at = time.perf_counter()
+
+
+def _consumer(client: Mapping[str, str]) -> tuple[Consumer, int]:
+    """Return a consumer of all committed alerts, and how many partitions they have."""
+    consumer = Consumer(
+        {
+            **client,
+            "group.id": "bench.flood.reader",
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+            "isolation.level": "read_committed",
+            "fetch.wait.max.ms": "50",
+        }
+    )
+    partitions = consumer.list_topics(ALERTS, timeout=10).topics[ALERTS].partitions
+    consumer.assign([TopicPartition(ALERTS, one, OFFSET_BEGINNING) for one in partitions])
+    return consumer, len(partitions)
+
+
+def _all_of(client: Mapping[str, str]) -> list[bytes]:
+    """Read every alert to the ends of the topic."""
+    consumer, to_end = _consumer(client)
+    values: list[bytes] = []
+    while to_end:
+        message = consumer.poll(_QUIET_AFTER)
+        if message is None:
+            raise MasswatchError(f"{ALERTS}: {to_end} partitions not read to their ends")
+        if message.error() is None:
+            values.append(message.value() or b"{}")
+        else:
+            to_end -= 1
+    consumer.close()
+    return values
 
 
 def _check(alerts: list[bytes], digests: Mapping[str, str]) -> None:
