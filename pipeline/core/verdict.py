@@ -3,6 +3,7 @@
 import hashlib
 import json
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from functools import lru_cache
@@ -27,6 +28,10 @@ DETECTION_TITLE: Final = "Risky admin makes an app Required for everybody in Int
 TECHNIQUES: Final = ("T1072",)
 
 _ALERT_IDS: Final = uuid.UUID("5b0a2c4e-7d19-5a63-9a0b-3f6a1f0e7c52")
+_NAMES: Final[Mapping[type, tuple[str, ...]]] = {
+    kind: tuple(field.name for field in fields(kind))
+    for kind in (Assignment, Actor, App, Risk, Behavior, GraphRequest)
+}
 _ENCODER: Final = json.JSONEncoder(separators=(",", ":"))
 
 
@@ -124,7 +129,7 @@ def canonical(fact: Fact) -> str:
 
 
 def _plain(part: Fact | Actor | App) -> list[object]:
-    values = (getattr(part, field.name) for field in fields(part))
+    values = [getattr(part, name) for name in _NAMES[type(part)]]
     return [_plain(value) if isinstance(value, Actor | App) else value for value in values]
 
 
