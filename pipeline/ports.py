@@ -90,8 +90,9 @@ class FactStore(Protocol):
     async def touched(self, facts: Sequence[Fact]) -> frozenset[AssignmentId]:
         """Return the stored assignments whose window holds one of the facts, by a shared key.
 
-        An assignment touches itself. May return too many, never too few. The assignments
-        returned are kept as long as if they had been written now.
+        To be asked of facts that have just been added. An assignment touches itself. May return
+        too many, never too few. The assignments returned are kept as long as if they had been
+        written now.
         """
         ...
 

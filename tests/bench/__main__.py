@@ -44,7 +44,7 @@ from pipeline.core.errors import ConfigError
 from pipeline.localstack import Addresses, Stack, down, up
 from pipeline.wiring import clock
 
-from . import changes, costs, files, latency, memory, report, starting, table
+from . import changes, costs, files, flood, latency, memory, report, starting, table
 from .measure import machine
 from .records import Load, ordinary_traffic
 from .scaling import Scaling
@@ -134,6 +134,10 @@ def _memory(addresses: Addresses, asked: argparse.Namespace) -> list[dict[str, f
     return report.memory_json([*memory.measure(addresses, _LOGS, traffic, asked.memory)])
 
 
+def _flood(addresses: Addresses, asked: argparse.Namespace) -> dict[str, Any]:
+    return report.flood_json([*flood.rounds(addresses, _LOGS, asked.flood, asked.repeats)])
+
+
 def _costs(stack: Stack, asked: argparse.Namespace) -> dict[str, Any]:
     return costs.measure(stack, _LOGS, asked.facts)
 
@@ -157,6 +161,7 @@ _PARTS: Final[Mapping[str, Callable[[Stack, argparse.Namespace], Any]]] = Mappin
         "starting": _starting,
         "memory": _memory,
         "costs": _costs,
+        "flood": _flood,
         "files": _files,
     }
 )
@@ -180,6 +185,7 @@ def _asked() -> argparse.Namespace:
         help="codecs of the topics; envelopes have the first",
     )
     add("--alerts", type=int, default=2_000, help="whose latency is taken")
+    add("--flood", type=int, default=30_000, help="alerts of each flood")
     add("--changes", type=int, default=5, help="how often a worker joins and leaves")
     add("--starts", type=int, default=5, help="how often a worker starts")
     add(

@@ -6,6 +6,7 @@ from typing import Any
 from .changes import Changed
 from .files import BACKTEST as OF_FILES
 from .files import Judged
+from .flood import Flooded
 from .latency import STEPS, Course, Measured
 from .measure import quantile
 from .memory import Held
@@ -60,6 +61,24 @@ def changes_json(changed: Changed) -> dict[str, Any]:
 def scaling_json(rounds: Sequence[Mapping[str, Result]]) -> dict[str, Any]:
     """Return every result of every setup."""
     return {"rounds": [_results(one) for one in rounds]}
+
+
+def flood_json(floods: Sequence[Flooded]) -> dict[str, Any]:
+    """Return what every flood took."""
+    return {
+        "alerts": floods[0].alerts,
+        "rounds": [
+            {
+                "alerts_per_second": one.per_second,
+                "cpu_microseconds_per_alert": one.cpu_micros,
+                "redis_cpu_microseconds_per_alert": one.redis_cpu_seconds / one.alerts * 1e6,
+                "redis_commands": dict(one.commands),
+                "redis_reads": one.reads,
+                "batches": dict(one.batches),
+            }
+            for one in floods
+        ],
+    }
 
 
 def memory_json(held: Sequence[Held]) -> list[dict[str, float]]:

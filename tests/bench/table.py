@@ -120,6 +120,18 @@ def _costs(found: Mapping[str, Any]) -> Iterator[Row]:
             yield Row("costs", what, Spread.of([1000 * share]), ".0f", "ms of CPU a second")
 
 
+def _flood(found: Mapping[str, Any]) -> Iterator[Row]:
+    def of(name: str) -> Spread:
+        return Spread.of([one[name] for one in found["rounds"]])
+
+    yield Row("flood", "alerts a second of wall time", of("alerts_per_second"), ",.0f", "")
+    cpu, redis = of("cpu_microseconds_per_alert"), of("redis_cpu_microseconds_per_alert")
+    yield Row("flood", "worker, an alert", cpu, ".0f", "µs of CPU")
+    yield Row("flood", "Redis, an alert", redis, ".0f", "µs of CPU")
+    reads = [one["redis_reads"] / sum(one["batches"].values()) for one in found["rounds"]]
+    yield Row("flood", "reads of Redis, a batch", Spread.of(reads), ".1f", "")
+
+
 def _reading(part: str, rounds: Sequence[Mapping[str, Any]]) -> Iterator[Row]:
     cpu, speed = "cpu_microseconds_per_record", "records_per_second"
     first = next(iter(rounds[0]))
@@ -145,6 +157,7 @@ _PARTS: Final[Mapping[str, Callable[[Any], Iterator[Row]]]] = MappingProxyType(
         "starting": _starting,
         "memory": _memory,
         "costs": _costs,
+        "flood": _flood,
         "files": _files,
     }
 )
