@@ -26,8 +26,8 @@ from pipeline.ports import Published, Revision
 from topics.catalogue import ALERT_MAX_BYTES, ALERTS
 
 TRANSACTION_SECONDS: Final = 10
+# Longer than a transaction may stay open, whoever has died in it.
 _COMMIT_SECONDS: Final = 12.0
-_VISIBLE_SECONDS: Final = 5.0
 _LOOKS_EVERY: Final = 0.003
 _SLICE_SECONDS: Final = 0.02
 _PRODUCER: Final = {
@@ -179,7 +179,7 @@ class KafkaAlerts:
             )
         producer.commit_transaction(_COMMIT_SECONDS)
         # A commit that was confirmed may never be seen, see `_barrier`.
-        _stable_end(self._consumer, self._partition, written.end, _VISIBLE_SECONDS)
+        _stable_end(self._consumer, self._partition, written.end, _COMMIT_SECONDS)
 
     def _drop(self, producer: Producer) -> None:
         """Let the executor's thread end the clients, as that may wait for the broker."""
