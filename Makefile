@@ -41,8 +41,15 @@ format: setup ## put the code into its form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: setup ## measure: CPU per record against other ways, and latency
-	$(BIN)/python -m tests.bench
+bench: setup .venv/peers/ready ## measure: CPU per record against other libraries, latency, scaling, memory
+	$(BIN)/python -m tests.bench $(ARGS)
+
+# Other libraries in an environment of their own: they want other versions than we do.
+.venv/peers/ready: tests/bench/requirements.lock
+	python3 -m venv .venv/peers
+	.venv/peers/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
+	  --requirement tests/bench/requirements.lock
+	touch $@
 
 schemas: setup ## export the JSON Schemas of what we publish into topics/schemas/
 	$(BIN)/python -m topics.export
@@ -55,6 +62,9 @@ lock: setup ## pin what is installed, with hashes
 	  --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --custom-compile-command 'make lock' --constraint requirements.lock \
 	  --output-file requirements-dev.lock
+	$(BIN)/uv pip compile --quiet tests/bench/requirements.in --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --custom-compile-command 'make lock' \
+	  --output-file tests/bench/requirements.lock
 
 clean: ## stop a local stack of ours, remove what can be made again
 	[ ! -x $(BIN)/masswatch ] || $(BIN)/masswatch dev down --purge

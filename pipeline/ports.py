@@ -30,6 +30,14 @@ class Candidate:
     timestamp_ms: int = 0
 
 
+class Spots(Protocol):
+    """Finds decisive words in bytes, of one value or of many that lie together."""
+
+    def spots(self, data: bytes | memoryview) -> Sequence[int]:
+        """Return the end offset of every decisive word in the data, ascending."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
     """A record nobody could use: the whole value, why, and which record of it.
@@ -82,8 +90,9 @@ class FactStore(Protocol):
     async def touched(self, facts: Sequence[Fact]) -> frozenset[AssignmentId]:
         """Return the stored assignments whose window holds one of the facts, by a shared key.
 
-        An assignment touches itself. May return too many, never too few. The assignments
-        returned are kept as long as if they had been written now.
+        To be asked of facts that have just been added. An assignment touches itself. May return
+        too many, never too few. The assignments returned are kept as long as if they had been
+        written now.
         """
         ...
 

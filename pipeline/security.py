@@ -172,6 +172,30 @@ class KafkaIdentity(Identity):
         return told
 
 
+def aiokafka_of(client: Mapping[str, str]) -> dict[str, Any]:
+    """Return for aiokafka what `KafkaSettings.client` returns for librdkafka."""
+    files = {
+        name: Path(client[told])
+        for name, told in (
+            ("ca_file", "ssl.ca.location"),
+            ("cert_file", "ssl.certificate.location"),
+            ("key_file", "ssl.key.location"),
+        )
+        if told in client
+    }
+    identity = KafkaIdentity.model_validate(
+        {
+            "security_protocol": client.get("security.protocol", "PLAINTEXT"),
+            "sasl_mechanism": client.get("sasl.mechanism", "PLAIN"),
+            "username": client.get("sasl.username"),
+            "password": client.get("sasl.password"),
+            "key_password": client.get("ssl.key.password"),
+            **files,
+        }
+    )
+    return {"bootstrap_servers": client["bootstrap.servers"], **identity.aiokafka()}
+
+
 class RedisIdentity(Identity):
     """How Redis knows us, and we it, beside what the url says."""
 

@@ -30,6 +30,7 @@ from pipeline.ports import DeadLetterSink, FactStore, RequestSink
 from pipeline.reader.settings import ReaderSettings
 from pipeline.sources.decode import Decoder
 from pipeline.sources.sieve import Sieve
+from pipeline.sources.sieving import SievingDecoder
 from pipeline.stages.evaluate import Evaluate
 from pipeline.stages.observe import Observe
 from topics.catalogue import ALERTS, EVALUATIONS, Sources, dlq_of
@@ -200,8 +201,8 @@ def _placement(settings: Settings) -> Placement:
     return Placement(connect(**settings.redis.client()), settings.redis.namespace)
 
 
-def _decoder(policy: Policy) -> Decoder:
-    return Decoder(policy.matching, policy.workspaces)
+def _decoder(policy: Policy) -> SievingDecoder:
+    return SievingDecoder(Decoder(policy.matching, policy.workspaces))
 
 
 def _version() -> str:

@@ -99,7 +99,7 @@ class GuardedKafka:
         ports = free_ports(self._service.port_count)
         self._open = f"{HOST}:{ports[0]}"
         self.bootstrap_servers, self.by_certificate = f"{HOST}:{ports[2]}", f"{HOST}:{ports[3]}"
-        self._process = _started(self._service, ports)
+        self._process = started(self._service, ports)
 
     def stop(self) -> None:
         """End it."""
@@ -159,7 +159,7 @@ class GuardedRedis:
     def __init__(self, folder: Path, certificates: Certificates, password: str) -> None:
         self._service = valkey.service(folder)
         (self.port,) = ports = free_ports(1)
-        self._process = _started(self._service, ports)
+        self._process = started(self._service, ports)
         self._admin = redis.Redis(HOST, self.port)
         self._admin.config_set("requirepass", password)
         self._admin.close()
@@ -238,7 +238,8 @@ async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
     writer.close()
 
 
-def _started(service: Service, ports: tuple[int, ...]) -> Process:
+def started(service: Service, ports: tuple[int, ...]) -> Process:
+    """Start a server of a test's own, and return when it answers."""
     process = spawn(service.prepare(ports), service.log)
     if not until(lambda: service.answers(ports[0]), within=service.starts_within):
         stop(process, within=service.stops_within)

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from pipeline.adapters.kafka_slice import Spots
 from pipeline.core.model import Position
-from pipeline.ports import Candidate
+from pipeline.ports import Candidate, Spots
+from pipeline.reader.sieve import Sieve
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class HeldShard:
     def units(self) -> int:
         return len(self.values)
 
-    def chunks(self) -> Iterator["HeldChunk"]:
+    def chunks(self, sieve: Sieve | None = None) -> Iterator["HeldChunk"]:
         for begin in range(0, len(self.values), self.at_once):
             some = self.values[begin : begin + self.at_once]
             yield HeldChunk(self.topic, self.partition, self.first + begin, some)

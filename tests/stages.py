@@ -18,8 +18,8 @@ class Counts:
     def __init__(self) -> None:
         self.seen: Counter[str] = Counter()
 
-    def ignored(self, topic: str, why: Why) -> None:
-        self.seen[f"ignored {why}"] += 1
+    def ignored(self, topic: str, why: Why, records: int = 1) -> None:
+        self.seen[f"ignored {why}"] += records
 
     def handled(self, topic: str, kind: str) -> None:
         self.seen[f"handled {kind}"] += 1

@@ -1,7 +1,9 @@
 """Revisions of alerts to and from what `masswatch.alerts.v1` carries: JSON, CloudEvents headers."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, NamedTuple
+
+import orjson
 
 from pipeline.core.event_time import EventTime, format_event_time, parse_event_time
 from pipeline.core.evidence import is_nothing
@@ -33,6 +35,16 @@ ARRIVAL_FIELDS: Final = ("revision", "detected_at", "sources", "freshness")
 """What an alert says that depends on when and where its records arrived (`design.md`, law 5)."""
 
 
+_Document = dict[str, Any]
+
+_DETECTION: Final = {
+    "id": DETECTION_ID,
+    "version": DETECTION_VERSION,
+    "title": DETECTION_TITLE,
+    "techniques": TECHNIQUES,
+}
+
+
 class Encoded(NamedTuple):
     """A revision as Kafka keeps it."""
 
@@ -47,11 +59,11 @@ def encode(revision: Revision) -> Encoded:
     Raises:
         KeyError: `revision.sources` lacks a variant or a piece of evidence.
     """
-    alert = to_alert(revision)
+    document = _document(revision)
     return Encoded(
-        key=alert.alert_id.encode(),
-        value=alert.model_dump_json().encode(),
-        headers=_headers(alert, revision.policy_digest),
+        key=document["alert_id"].encode(),
+        value=orjson.dumps(document),
+        headers=_headers(document, revision.policy_digest),
     )
 
 
@@ -79,41 +91,12 @@ def decode(value: bytes) -> tuple[str, Published]:
 
 
 def to_alert(revision: Revision) -> wire.Alert:
-    """Return what is published of a revision."""
-    verdict = revision.verdict
-    return wire.Alert(
-        alert_id=verdict.alert_id,
-        revision=revision.number,
-        status=revision.status.value,
-        tenant_id=verdict.assignment.tenant_id,
-        audit_event_id=verdict.assignment.audit_event_id,
-        detection=wire.Detection(
-            id=DETECTION_ID,
-            version=DETECTION_VERSION,
-            title=DETECTION_TITLE,
-            techniques=TECHNIQUES,
-        ),
-        severity=verdict.severity.value,
-        reasons=tuple(reason.value for reason in verdict.reasons),
-        withheld=tuple(
-            wire.Withheld(reason=one.reason.value, entry=one.entry) for one in verdict.withheld
-        ),
-        event_time=format_event_time(verdict.event_time),
-        detected_at=format_event_time(revision.detected_at),
-        actor=_actor(verdict.assignment),
-        assignment=_assignment(verdict),
-        evidence=wire.Evidence(
-            risk=tuple(map(_risk, verdict.risk)),
-            behaviors=tuple(map(_behavior, verdict.behaviors)),
-            graph=tuple(map(_graph, verdict.graph)),
-        ),
-        evidence_truncated=verdict.evidence_truncated,
-        ip_addresses=verdict.ip_addresses,
-        recommended_actions=verdict.recommended_actions,
-        sources=tuple(_sources(verdict, dict(revision.sources))),
-        freshness=_freshness(revision.freshness),
-        digest=verdict.digest,
-    )
+    """Return what is published of a revision, as those who read it see it.
+
+    Raises:
+        KeyError: `revision.sources` lacks a variant or a piece of evidence.
+    """
+    return wire.Alert.model_validate(_document(revision))
 
 
 def without_arrival(alert: Mapping[str, Any]) -> dict[str, Any]:
@@ -121,31 +104,66 @@ def without_arrival(alert: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in alert.items() if name not in ARRIVAL_FIELDS}
 
 
-def _headers(alert: wire.Alert, policy_digest: str) -> Headers:
+def _document(revision: Revision) -> _Document:
+    """Return a revision as `wire.Alert` has it: without its checks, as a flood has many."""
+    verdict = revision.verdict
+    assignment = verdict.assignment
+    return {
+        "alert_id": verdict.alert_id,
+        "revision": revision.number,
+        "status": revision.status.value,
+        "tenant_id": assignment.tenant_id,
+        "audit_event_id": assignment.audit_event_id,
+        "detection": _DETECTION,
+        "severity": verdict.severity.value,
+        "reasons": tuple([reason.value for reason in verdict.reasons]),
+        "withheld": tuple(
+            [{"reason": one.reason.value, "entry": one.entry} for one in verdict.withheld]
+        ),
+        "event_time": format_event_time(verdict.event_time),
+        "detected_at": format_event_time(revision.detected_at),
+        "actor": _actor(assignment),
+        "assignment": _assignment(verdict),
+        "evidence": {
+            "risk": tuple(map(_risk, verdict.risk)),
+            "behaviors": tuple(map(_behavior, verdict.behaviors)),
+            "graph": tuple(map(_graph, verdict.graph)),
+        },
+        "evidence_truncated": verdict.evidence_truncated,
+        "ip_addresses": verdict.ip_addresses,
+        "recommended_actions": verdict.recommended_actions,
+        "sources": tuple(_sources(verdict, dict(revision.sources))),
+        "freshness": _freshness(revision.freshness),
+        "digest": verdict.digest,
+    }
+
+
+def _headers(document: _Document, policy_digest: str) -> Headers:
+    alert_id = document["alert_id"]
     texts = {
         "ce_specversion": "1.0",
-        "ce_id": f"{alert.alert_id}.{alert.revision}",
+        "ce_id": f"{alert_id}.{document['revision']}",
         "ce_source": CE_SOURCE,
         "ce_type": CE_TYPE,
-        "ce_subject": alert.alert_id,
-        "ce_time": alert.detected_at,
-        "ce_tenantid": alert.tenant_id,
+        "ce_subject": alert_id,
+        "ce_time": document["detected_at"],
+        "ce_tenantid": document["tenant_id"],
         "content-type": "application/json",
         "masswatch-policy": policy_digest,
     }
-    return tuple((name, text.encode()) for name, text in texts.items())
+    return tuple([(name, text.encode()) for name, text in texts.items()])
 
 
-def _actor(assignment: Assignment) -> wire.Actor:
+def _actor(assignment: Assignment) -> _Document:
     actor = assignment.actor
-    return wire.Actor(
-        upn=_upn(assignment),
-        identity=assignment.identity,
-        object_id=actor.object_id,
-        is_delegated_admin=actor.is_delegated_admin,
-        partner_tenant_id=actor.partner_tenant_id,
-        application=actor.application_name or actor.application_id,
-    )
+    return {
+        "upn": _upn(assignment),
+        "identity": assignment.identity,
+        "object_id": actor.object_id,
+        "is_delegated_admin": actor.is_delegated_admin,
+        "partner_tenant_id": actor.partner_tenant_id,
+        "application": actor.application_name or actor.application_id,
+    }
 
 
 def _upn(assignment: Assignment) -> str:
@@ -154,100 +172,91 @@ def _upn(assignment: Assignment) -> str:
     return identity if "@" in identity else actor_upn or identity
 
 
-def _assignment(verdict: Verdict) -> wire.AssignmentDetails:
+def _assignment(verdict: Verdict) -> _Document:
     assignment = verdict.assignment
-    return wire.AssignmentDetails(
-        operation=assignment.operation,
-        target_types=verdict.target_types,
-        app=wire.App(name=assignment.app.name, object_id=assignment.app.object_id),
-        split_signals=verdict.split_signals,
-        correlation_id=assignment.correlation_id,
+    return {
+        "operation": assignment.operation,
+        "target_types": verdict.target_types,
+        "app": {"name": assignment.app.name, "object_id": assignment.app.object_id},
+        "split_signals": verdict.split_signals,
+        "correlation_id": assignment.correlation_id,
+    }
+
+
+def _risk(fact: Risk) -> _Document:
+    return {
+        "fact_id": fact_id(fact),
+        "level": fact.level,
+        "time": format_event_time(fact.event_time),
+        "upn": fact.upn,
+        "account_upn": fact.account_upn,
+        "object_id": fact.object_id,
+    }
+
+
+def _behavior(fact: Behavior) -> _Document:
+    return {
+        "fact_id": fact_id(fact),
+        "behavior_id": fact.behavior_id,
+        "action_type": fact.action_type,
+        "time": format_event_time(fact.event_time),
+        "upn": fact.upn,
+        "account_name": fact.account_name,
+        "object_id": fact.object_id,
+    }
+
+
+def _graph(fact: GraphRequest) -> _Document:
+    return {
+        "fact_id": fact_id(fact),
+        "time": format_event_time(fact.event_time),
+        "client_request_id": fact.client_request_id,
+        "request_id": fact.request_id,
+        "ip_address": fact.ip_address,
+        "method": fact.method,
+        "uri": fact.uri,
+        "status": fact.status,
+        "user_id": fact.user_id,
+        "application_id": fact.application_id,
+    }
+
+
+def _sources(verdict: Verdict, positions: Mapping[str, Position]) -> Iterator[_Document]:
+    of_kinds: tuple[tuple[str, tuple[Fact, ...]], ...] = (
+        ("assignment", verdict.variants),
+        ("risk", verdict.risk),
+        ("behavior", verdict.behaviors),
+        ("graph", verdict.graph),
     )
+    for kind, facts in of_kinds:
+        for fact in facts:
+            name = fact_id(fact)
+            position = positions[name]
+            yield {
+                "fact": kind,
+                "fact_id": name,
+                "topic": position.topic,
+                "partition": position.partition,
+                "offset": position.offset,
+                "index": position.index,
+            }
 
 
-def _risk(fact: Risk) -> wire.RiskEvidence:
-    return wire.RiskEvidence(
-        fact_id=fact_id(fact),
-        level=fact.level,
-        time=format_event_time(fact.event_time),
-        upn=fact.upn,
-        account_upn=fact.account_upn,
-        object_id=fact.object_id,
-    )
-
-
-def _behavior(fact: Behavior) -> wire.BehaviorEvidence:
-    return wire.BehaviorEvidence(
-        fact_id=fact_id(fact),
-        behavior_id=fact.behavior_id,
-        action_type=fact.action_type,
-        time=format_event_time(fact.event_time),
-        upn=fact.upn,
-        account_name=fact.account_name,
-        object_id=fact.object_id,
-    )
-
-
-def _graph(fact: GraphRequest) -> wire.GraphEvidence:
-    return wire.GraphEvidence(
-        fact_id=fact_id(fact),
-        time=format_event_time(fact.event_time),
-        client_request_id=fact.client_request_id,
-        request_id=fact.request_id,
-        ip_address=fact.ip_address,
-        method=fact.method,
-        uri=fact.uri,
-        status=fact.status,
-        user_id=fact.user_id,
-        application_id=fact.application_id,
-    )
-
-
-def _sources(verdict: Verdict, positions: Mapping[str, Position]) -> Iterator[wire.Source]:
-    kind: Literal["assignment", "risk", "behavior", "graph"]
-    facts: tuple[Fact, ...] = (
-        *verdict.variants,
-        *verdict.risk,
-        *verdict.behaviors,
-        *verdict.graph,
-    )
-    for fact in facts:
-        match fact:
-            case Assignment():
-                kind = "assignment"
-            case Risk():
-                kind = "risk"
-            case Behavior():
-                kind = "behavior"
-            case GraphRequest():
-                kind = "graph"
-        name = fact_id(fact)
-        position = positions[name]
-        yield wire.Source(
-            fact=kind,
-            fact_id=name,
-            topic=position.topic,
-            partition=position.partition,
-            offset=position.offset,
-            index=position.index,
-        )
-
-
-def _freshness(of: Freshness) -> wire.Freshness:
+def _freshness(of: Freshness) -> _Document:
     reaches, latest = of.reaches, of.latest
-    return wire.Freshness(
-        identity_info=_source_freshness(reaches.identity_info, latest.risk),
-        behavior_entities=_source_freshness(reaches.behavior_entities, latest.behavior),
-        graph_activity=_source_freshness(reaches.graph_activity, latest.graph),
-    )
+    return {
+        "identity_info": _source_freshness(reaches.identity_info, latest.risk),
+        "behavior_entities": _source_freshness(reaches.behavior_entities, latest.behavior),
+        "graph_activity": _source_freshness(reaches.graph_activity, latest.graph),
+    }
 
 
-def _source_freshness(reach: Reach, latest: EventTime | None) -> wire.SourceFreshness:
-    return wire.SourceFreshness(
-        read_to=_text(reach.read_to),
-        last_record_at=_text(reach.last_record_at),
-        latest_fact_time=_text(latest),
-    )
+def _source_freshness(reach: Reach, latest: EventTime | None) -> _Document:
+    return {
+        "read_to": _text(reach.read_to),
+        "last_record_at": _text(reach.last_record_at),
+        "latest_fact_time": _text(latest),
+    }
 
 
 def _text(event_time: EventTime | None) -> str | None:

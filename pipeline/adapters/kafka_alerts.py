@@ -30,6 +30,7 @@ TRANSACTION_SECONDS: Final = 10
 _COMMIT_SECONDS: Final = 12.0
 _LOOKS_EVERY: Final = 0.003
 _SLICE_SECONDS: Final = 0.02
+_FACTS_A_TURN: Final = 100
 _PRODUCER: Final = {
     "acks": "all",
     "enable.idempotence": "true",
@@ -130,8 +131,7 @@ class KafkaAlerts:
     async def publish(self, revisions: Sequence[Revision]) -> None:
         """Publish all of the revisions or none, in one transaction; see `AlertLog`."""
         loop = asyncio.get_running_loop()
-        # Writing alerts of much evidence takes long: not in the loop.
-        encoded = await loop.run_in_executor(None, _encoded, revisions)
+        encoded = await _encoded(revisions)
         producer = self._producer
         if producer is None:
             raise LostOwnership(f"{self._name}: already lost or closed: take it over again")
@@ -205,8 +205,20 @@ def _refusal(error: KafkaError, transactional_id: str, topic: str) -> BrokerRefu
     return refusal(f"topic {topic}", error, "Read")
 
 
-def _encoded(revisions: Sequence[Revision]) -> list[Encoded]:
-    return [encode(revision) for revision in revisions]
+async def _encoded(revisions: Sequence[Revision]) -> list[Encoded]:
+    """Write revisions; of much evidence it takes long, so others get a turn of the loop.
+
+    In a thread it would take longer, as that and the loop would take turns at the interpreter.
+    """
+    encoded: list[Encoded] = []
+    facts = 0
+    for revision in revisions:
+        facts += len(revision.sources)
+        if facts > _FACTS_A_TURN:
+            await asyncio.sleep(0)
+            facts = 0
+        encoded.append(encode(revision))
+    return encoded
 
 
 class _Memory:

@@ -27,7 +27,7 @@ _WRONG_FOR_EVER: Final = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.IN
 _DEFAULTS: Final = {
     "acks": "all",
     "enable.idempotence": "true",
-    "linger.ms": "1",
+    "linger.ms": "0",  # the first requests of a batch need not wait for others
     "compression.type": "zstd",
     "message.max.bytes": str(DEAD_LETTER_MAX_BYTES),
     "log_level": "0",  # what matters comes back as an error

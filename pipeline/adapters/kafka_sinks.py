@@ -13,6 +13,7 @@ from topics.catalogue import DEAD_LETTER_MAX_BYTES, EVALUATIONS, dlq_of
 
 PROVENANCE: Final = "masswatch-dlq-"
 _VALUE_AT_MOST: Final = DEAD_LETTER_MAX_BYTES - 64 * 1024
+_ENCODER: Final = json.JSONEncoder(separators=(",", ":"))
 WHOLE: Final = b"null"
 """The index of a dead letter whose value could not be taken apart."""
 
@@ -123,4 +124,4 @@ def _provenance(letter: DeadLetter) -> Headers:
 
 
 def _json(value: object) -> bytes:
-    return json.dumps(value, separators=(",", ":")).encode()
+    return _ENCODER.encode(value).encode()

@@ -50,7 +50,7 @@ CONSUMER: Final = {
 class Spots(Protocol):
     """Finds decisive words: see `pipeline.sources.sieve.Sieve.spots`."""
 
-    def spots(self, data: bytes) -> Sequence[int]:
+    def spots(self, data: bytes | memoryview) -> Sequence[int]:
         """Return the end offset of every decisive word in the data, ascending."""
         ...
 

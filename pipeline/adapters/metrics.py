@@ -213,9 +213,9 @@ class Metrics:
             version
         ).set(1)
 
-    def ignored(self, topic: str, why: Why) -> None:
-        """Count a record that was ignored by rule."""
-        self._ignored.labels(topic, why.value).inc()
+    def ignored(self, topic: str, why: Why, records: int = 1) -> None:
+        """Count records that were ignored by rule."""
+        self._ignored.labels(topic, why.value).inc(records)
 
     def handled(self, topic: str, kind: str) -> None:
         """Count a record that became a durable fact, or a request that was evaluated."""

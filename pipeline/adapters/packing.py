@@ -52,6 +52,9 @@ class _Kind(IntEnum):
     ENTRY = 0x16
 
 
+_KINDS: Final = {kind.value: kind for kind in _Kind}
+
+
 class _Account(NamedTuple):
     upn: str
     name: str
@@ -202,10 +205,10 @@ def _begin(writer: Writer, kind: _Kind, event_time: EventTime) -> None:
 
 def _kind(reader: Reader) -> _Kind:
     (first,) = reader.raw(1)
-    try:
-        return _Kind(first)
-    except ValueError:
-        raise Unreadable(f"byte 0: no kind of field is {first:#04x}") from None
+    kind = _KINDS.get(first)
+    if kind is None:
+        raise Unreadable(f"byte 0: no kind of field is {first:#04x}")
+    return kind
 
 
 def _account_hash(account: _Account) -> bytes:

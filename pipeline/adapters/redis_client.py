@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from pipeline.adapters.redis_quick import QuickRedis
 from pipeline.core.errors import ConfigError, StoreRefuses, StoreUnavailable
 
 ANSWERS_WITHIN: Final = timedelta(seconds=3)
@@ -55,7 +56,7 @@ def connect(
     """
     seconds = timeout.total_seconds()
     try:
-        return Redis.from_url(
+        return QuickRedis.from_url(
             url,
             **(access or {}),
             socket_timeout=seconds,

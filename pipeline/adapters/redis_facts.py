@@ -1,10 +1,11 @@
 """`FactStore` in Redis: hashes and sets of packed fields, spoken to in pipelines."""
 
+import asyncio
 import math
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 from redis.asyncio import Redis
 
@@ -39,6 +40,9 @@ TOLERATED_LAG: Final = timedelta(days=3)
 
 NAMES_AT_ONCE: Final = 1_000
 """How many keys a step of a scan looks at."""
+
+_FIELDS_A_TURN: Final = 500
+"""Unpacked before others get a turn of the loop: heartbeats run on it, too."""
 
 _Unpacked = TypeVar("_Unpacked")
 
@@ -108,13 +112,16 @@ class RedisFacts:
     async def touched(self, facts: Sequence[Fact]) -> frozenset[AssignmentId]:
         """Return the assignments that the facts touch, in at most three round trips.
 
-        What is found is written once more, which renews it under all of its keys. See `FactStore`.
+        What is found is written once more, which renews it under all of its keys; the facts
+        themselves have just been. See `FactStore`.
         """
         found: set[AssignmentId] = set()
+        written: dict[AssignmentId, set[Fact]] = defaultdict(set)
         asked: dict[str, list[tuple[str, EventTime, EventTime]]] = defaultdict(list)
         for fact in facts:
             if isinstance(fact, Assignment):
                 found.add(fact.id)
+                written[fact.id].add(fact)
                 continue
             first, last = _mirrored(fact, self._windows).around(fact.event_time)
             for key in keys_of(fact):
@@ -129,8 +136,12 @@ class RedisFacts:
                     for tenant_id, first, last in spans
                     if first <= entry.event_time <= last
                 }
-        variants = await self._variants(found)
-        await self.add([one for seen in variants.values() for one in seen])
+        others: list[Seen[Fact]] = []
+        for of, fields in await self._variant_hashes(found):
+            ours = written.get(of, set())
+            if len(fields) > len(ours):
+                others += [one for one in self._variants_in(fields, of) if one.fact not in ours]
+        await self.add(others)
         return frozenset(found)
 
     async def dossiers(self, ids: Sequence[AssignmentId]) -> list[Dossier]:
@@ -147,9 +158,14 @@ class RedisFacts:
         replies = await self._call([*asked, *self._latest.reads(tenants)])
         latest = self._latest_in(tenants, replies[len(asked) :])
         held: dict[str, list[Seen[Evidence]]] = {}
+        unpacked = 0
         of_keys = zip(all_wanted.items(), replies[: len(asked)], strict=True)
         for (name, (tenant_id, near)), fields in of_keys:
             held[name] = _evidence(self._readable(unpack(fields, tenant_id, near)))
+            unpacked += len(fields)
+            if unpacked > _FIELDS_A_TURN:
+                await asyncio.sleep(0)
+                unpacked = 0
         return [
             Dossier(
                 id=of,
@@ -199,9 +215,12 @@ class RedisFacts:
         return commands
 
     def _renewed(self, name: str, writes: Sequence[Command]) -> list[Command]:
-        """Renew the life of a key before it is written too, so that it cannot end in between."""
+        """Renew the life of a key, and before several writes, too: it cannot end between them.
+
+        When it ends after the only one, the renewal finds nothing, which `_check` sees.
+        """
         renewal = ("EXPIRE", name, self._kept_for)
-        return [renewal, *writes, renewal]
+        return [*([renewal] if len(writes) > 1 else ()), *writes, renewal]
 
     def _variant_fields(self, seen: Seen[Fact], of: AssignmentId) -> dict[bytes, bytes]:
         fields = pack(seen, _near(of))
@@ -212,16 +231,21 @@ class RedisFacts:
     async def _variants(
         self, ids: Iterable[AssignmentId]
     ) -> dict[AssignmentId, list[Seen[Assignment]]]:
-        unique = list(dict.fromkeys(ids))
-        replies = await self._call([("HGETALL", self._names.variants(of)) for of in unique])
-        return {
-            of: [
-                Seen(seen.fact, seen.position)
-                for seen in self._readable(unpack(fields, of.tenant_id, _near(of)))
-                if isinstance(seen.fact, Assignment)
-            ]
-            for of, fields in zip(unique, replies, strict=True)
-        }
+        hashes = await self._variant_hashes(dict.fromkeys(ids))
+        return {of: list(self._variants_in(fields, of)) for of, fields in hashes}
+
+    async def _variant_hashes(
+        self, ids: Collection[AssignmentId]
+    ) -> Iterator[tuple[AssignmentId, Mapping[bytes, bytes]]]:
+        replies = await self._call([("HGETALL", self._names.variants(of)) for of in ids])
+        return zip(ids, replies, strict=True)
+
+    def _variants_in(
+        self, fields: Mapping[bytes, bytes], of: AssignmentId
+    ) -> Iterator[Seen[Assignment]]:
+        for seen in self._readable(unpack(fields, of.tenant_id, _near(of))):
+            if isinstance(seen.fact, Assignment):
+                yield cast("Seen[Assignment]", seen)
 
     def _latest_in(
         self, tenants: Sequence[str], replies: Sequence[bytes | None]
@@ -290,9 +314,7 @@ def _buckets(first: EventTime, last: EventTime) -> range:
 
 
 def _evidence(facts: Iterable[Seen[Fact]]) -> list[Seen[Evidence]]:
-    return [
-        Seen(seen.fact, seen.position) for seen in facts if not isinstance(seen.fact, Assignment)
-    ]
+    return [cast("Seen[Evidence]", seen) for seen in facts if not isinstance(seen.fact, Assignment)]
 
 
 def _merged(facts: Iterable[Seen[Evidence]]) -> tuple[Seen[Evidence], ...]:

@@ -17,6 +17,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import lru_cache
 from typing import Final
 from urllib.parse import quote, unquote
 
@@ -90,6 +91,7 @@ class Names:
         return f"{self.namespace}/{role}/{place}/{bucket}"
 
 
+@lru_cache(maxsize=16_384)  # a tenant or an account stands in many names
 def _encoded(text: str) -> str:
     encoded = quote(text, "@", ENCODING, ERRORS)
     if len(encoded) <= _LONGEST:

@@ -7,7 +7,6 @@ repeat what stands beside them (the key they lie under, the text before) cost a 
 import re
 from enum import IntEnum
 from typing import Final
-from uuid import UUID
 
 from pipeline.core.event_time import EventTime
 
@@ -53,6 +52,9 @@ class _Form(IntEnum):
     NEAR = 5  # so many characters of the text nearby
     NEAR_CASED = 6  # the same, then the bitmap of its capitals
     BEFORE = 7  # so many characters of the text before
+
+
+_FORMS: Final = tuple(_Form)
 
 
 class Writer:
@@ -104,7 +106,7 @@ class Writer:
             self.number(sum(1 << place for place, one in enumerate(value) if one.isupper()))
         elif _GUID.fullmatch(value):
             self._form(_Form.GUID, 16)
-            self._bytes += UUID(value).bytes
+            self._bytes += bytes.fromhex(value.replace("-", ""))
         elif _HEX.fullmatch(value):
             self._form(_Form.HEX, len(value) // 2)
             self._bytes += bytes.fromhex(value)
@@ -150,7 +152,10 @@ class Reader:
         """Read a number from 0."""
         value, shift = 0, 0
         while True:
-            (byte,) = self.raw(1)
+            if self._at >= len(self._bytes):
+                raise Unreadable(f"byte {self._at}: ends too early")
+            byte = self._bytes[self._at]
+            self._at += 1
             value |= (byte & 0x7F) << shift
             if byte <= 0x7F:
                 return value
@@ -163,14 +168,14 @@ class Reader:
     def text(self) -> str:
         """Read a text."""
         tag = self.number()
-        form, length = _Form(tag & 7), tag >> 3
+        form, length = _FORMS[tag & 7], tag >> 3
         match form:
             case _Form.RAW:
                 value = self.raw(length).decode(ENCODING, ERRORS)
             case _Form.KNOWN if length < len(KNOWN_TEXTS):
                 value = KNOWN_TEXTS[length]
             case _Form.GUID:
-                value = str(UUID(bytes=self.raw(16)))
+                value = _guid(self.raw(16).hex())
             case _Form.HEX:
                 value = self.raw(length).hex()
             case _Form.BEHAVIOR:
@@ -189,3 +194,7 @@ class Reader:
                 raise Unreadable(f"byte {self._at}: a text of form {form} cannot be {length} long")
         self._before = value
         return value
+
+
+def _guid(digits: str) -> str:
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"

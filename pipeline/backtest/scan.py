@@ -13,8 +13,11 @@ from pipeline.core.policy import Policy
 from pipeline.ports import Candidate
 from pipeline.slices.shard import Shard
 from pipeline.sources.decode import Decoder
-from pipeline.sources.outcome import Ignored, Malformed
-from pipeline.sources.sieve import Sieve
+from pipeline.sources.outcome import Ignored, Malformed, Record
+from pipeline.sources.sieve import AnySieve, Sieve
+from pipeline.sources.sieving import SievingDecoder
+
+Decode = Callable[[bytes | None], list[Record]]
 
 
 class Reading(NamedTuple):
@@ -87,10 +90,11 @@ class Scanner:
 
     def __init__(self, readings: Sequence[Reading], tenants: frozenset[str]) -> None:
         self._sieves = {one.matching: Sieve(one.matching) for one in readings}
-        self._decoders: Mapping[Matching, list[tuple[int, Decoder]]] = defaultdict(list)
+        self._decoders: Mapping[Matching, list[tuple[int, Decode]]] = defaultdict(list)
         for number, one in enumerate(readings):
-            decoder = Decoder(one.matching, dict(one.workspaces))
+            decoder = SievingDecoder(Decoder(one.matching, dict(one.workspaces)))
             self._decoders[one.matching].append((number, decoder))
+        self._any = AnySieve(tuple(self._sieves.values()))
         self._tenants = tenants
 
     def scan(self, shard: Shard, spill: Spill, step: Step) -> Counted:
@@ -101,28 +105,29 @@ class Scanner:
             BrokerUnavailable: the broker does not answer.
         """
         counted = Counted()
-        for chunk in shard.chunks():
-            counted.values += len(chunk)
+        for chunk in shard.chunks(self._any):
+            values = len(chunk)
             for matching, sieve in self._sieves.items():
                 for candidate in chunk.candidates(sieve):
                     for number, decoder in self._decoders[matching]:
                         facts = self._open(candidate, decoder, counted if number == 0 else None)
                         spill.add(number, facts)
-            step(len(chunk), chunk.units)
+            counted.values += values
+            step(values, chunk.units)
         return counted
 
     def _open(
-        self, candidate: Candidate, decoder: Decoder, counted: Counted | None
+        self, candidate: Candidate, decode: Decode, counted: Counted | None
     ) -> Iterator[Sighting]:
         counted = Counted() if counted is None else counted
         counted.opened += 1
         where = candidate.position
-        for record in decoder(candidate.value):
-            counted.records += 1
+        for record in decode(candidate.value):
+            counted.records += record.records
+            if isinstance(record.decoded, Ignored):
+                continue
             position = Position(where.topic, where.partition, where.offset, record.index)
             match record.decoded:
-                case Ignored():
-                    pass
                 case Malformed(reason):
                     counted.fault(reason, position)
                 case fact:

@@ -3,12 +3,23 @@
 import pickle
 import zlib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import fields
+from operator import attrgetter
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from pipeline.core.errors import MasswatchError
-from pipeline.core.model import Fact, Position
+from pipeline.core.model import (
+    Actor,
+    App,
+    Assignment,
+    Behavior,
+    Fact,
+    GraphRequest,
+    Position,
+    Risk,
+)
 
 BUCKETS: Final = 64
 """Groups of tenants; one of them at a time is in the memory of a process."""
@@ -67,7 +78,9 @@ class Spill:
             place = _place(self._folder, reading, bucket)
             place.mkdir(parents=True, exist_ok=True)
             with (place / self._name).open("ab") as file:
-                pickle.dump(sightings, file, pickle.HIGHEST_PROTOCOL)
+                pickler = pickle.Pickler(file, pickle.HIGHEST_PROTOCOL)
+                pickler.dispatch_table = _AS_CALLS
+                pickler.dump(sightings)
 
 
 def bucket_of(tenant_id: str) -> int:
@@ -87,6 +100,21 @@ def spilled(folder: Path, reading: int, bucket: int) -> Iterator[Sighting]:
 def spilled_bytes(folder: Path, bucket: int) -> int:
     """Return how much lies in a bucket, of all readings."""
     return sum(path.stat().st_size for path in folder.glob(f"*/{bucket}/*"))
+
+
+_Call = tuple[Callable[..., Any], tuple[Any, ...]]
+
+
+def _as_call(kind: type[Any]) -> Callable[[Any], _Call]:
+    values = attrgetter(*(field.name for field in fields(kind)))
+    return lambda part: (kind, values(part))
+
+
+_AS_CALLS: Final[dict[type, Callable[[Any], Any]]] = {
+    kind: _as_call(kind)
+    for kind in (Actor, App, Assignment, Behavior, GraphRequest, Position, Risk)
+}
+"""How facts are written: by themselves, dataclasses look their fields up each time, both ways."""
 
 
 def _place(folder: Path, reading: int, bucket: int) -> Path:

@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final, NewType
 
 EventTime = NewType("EventTime", int)
@@ -49,10 +50,14 @@ def parse_event_time(text: object) -> EventTime | None:
 def format_event_time(event_time: EventTime) -> str:
     """Write an event time as `2026-03-04T09:12:41.5530000Z`: UTC, always seven digits."""
     seconds, fraction = divmod(event_time, TICKS_PER_SECOND)
-    moment = _EPOCH + timedelta(seconds=seconds)
-    return f"{moment:%H:%M:%S}".join((f"{moment.date().isoformat()}T", f".{fraction:07d}Z"))
+    return f"{_second(seconds)}.{fraction:07d}Z"
 
 
 def event_time_of(moment: datetime) -> EventTime:
     """Turn an aware datetime into an event time."""
     return EventTime(ticks(moment - _EPOCH))
+
+
+@lru_cache(maxsize=1024)  # facts of one batch share theirs
+def _second(seconds: int) -> str:
+    return (_EPOCH + timedelta(seconds=seconds)).isoformat()[:19]

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from functools import lru_cache
@@ -27,6 +28,11 @@ DETECTION_TITLE: Final = "Risky admin makes an app Required for everybody in Int
 TECHNIQUES: Final = ("T1072",)
 
 _ALERT_IDS: Final = uuid.UUID("5b0a2c4e-7d19-5a63-9a0b-3f6a1f0e7c52")
+_NAMES: Final[Mapping[type, tuple[str, ...]]] = {
+    kind: tuple(field.name for field in fields(kind))
+    for kind in (Assignment, Actor, App, Risk, Behavior, GraphRequest)
+}
+_ENCODER: Final = json.JSONEncoder(separators=(",", ":"))
 
 
 class Outcome(StrEnum):
@@ -104,11 +110,13 @@ class Verdict:
         return _hash(_canonical(said))
 
 
+@lru_cache(maxsize=8192)  # asked for several times on the way from request to alert
 def alert_id(of: AssignmentId) -> str:
     """Return the UUIDv5 of tenant, detection and audit event; no text can forge another's."""
     return str(uuid.uuid5(_ALERT_IDS, _canonical((of.tenant_id, DETECTION_ID, of.audit_event_id))))
 
 
+@lru_cache(maxsize=8192)  # for the digest, the sources and the evidence of an alert
 def fact_id(fact: Fact) -> str:
     """Name a fact by a hash of its content: 16 hexadecimal digits."""
     return _hash(canonical(fact))[:16]
@@ -121,12 +129,12 @@ def canonical(fact: Fact) -> str:
 
 
 def _plain(part: Fact | Actor | App) -> list[object]:
-    values = (getattr(part, field.name) for field in fields(part))
+    values = [getattr(part, name) for name in _NAMES[type(part)]]
     return [_plain(value) if isinstance(value, Actor | App) else value for value in values]
 
 
 def _canonical(value: object) -> str:
-    return json.dumps(value, separators=(",", ":"))
+    return _ENCODER.encode(value)
 
 
 def _hash(text: str) -> str:

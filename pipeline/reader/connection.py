@@ -21,7 +21,7 @@ from pipeline.reader.settings import ReaderSettings
 from pipeline.reader.sifting import Sifter
 
 _NEVER = timedelta(days=20)
-_METADATA_PAUSE = 0.25
+METADATA_PAUSE = 0.25
 _ABANDON_WITHIN = 1.0
 _MEBIBYTE = 1 << 20
 
@@ -59,7 +59,7 @@ async def connect(
         isolation_level="read_committed",
         **settings.client,
     )
-    client.be_patient(consumer, _METADATA_PAUSE)
+    client.be_patient(consumer, METADATA_PAUSE)
     wire.receive_in_place(
         consumer,
         Buffers(largest=settings.fetch_max_bytes + _MEBIBYTE),

@@ -156,9 +156,10 @@ def sift(
     header: Header,
     partition: Partition,
     start_offset: int,
+    end_offset: int,
     sieve: Sieve | None,
 ) -> Sifted:
-    """Count the values of a payload from an offset on, and take those that the sieve admits.
+    """Count the values of a payload within [start, end), and take those that the sieve admits.
 
     All of the payload is searched at once, and records are told apart only where a decisive word
     ends. As such a word may reach over the border of a value, the value itself is asked again.
@@ -166,12 +167,11 @@ def sift(
     Raises:
         Malformed: the records are not laid out as they say.
     """
-    skips = start_offset > header.base_offset
+    wanted = range(start_offset - header.base_offset, end_offset - header.base_offset)
     try:
         count = header.record_count
-        if skips:
-            deltas = (record.offset_delta for record in _records(payload))
-            count = sum(header.base_offset + delta >= start_offset for delta in deltas)
+        if wanted.start > 0 or wanted.stop <= header.last_offset_delta:
+            count = sum(record.offset_delta in wanted for record in _records(payload))
         records = _records(payload) if sieve is None else _spotted(payload, sieve)
         candidates = [
             Candidate(
@@ -183,12 +183,12 @@ def sift(
             )
             for record in records
             if record.value is not None
-            and header.base_offset + record.offset_delta >= start_offset
+            and record.offset_delta in wanted
             and (sieve is None or sieve.admits(record.value))
         ]
     except (IndexError, struct.error) as error:
         raise Malformed("a record reaches over the end of its batch") from error
-    return Sifted(start_offset, header.next_offset, count, candidates)
+    return Sifted(start_offset, min(header.next_offset, end_offset), count, candidates)
 
 
 class _Record(NamedTuple):
@@ -214,14 +214,33 @@ def _records(payload: Payload) -> Iterator[_Record]:
 
 
 def _spotted(payload: Payload, sieve: Sieve) -> Iterator[_Record]:
+    """Yield the records in which decisive words end.
+
+    All records before them are stepped over here, so a length of up to two bytes, which is one of
+    up to 8 KiB, is read in place.
+    """
     data, position, stop = payload
     for spot in sieve.spots(memoryview(data)[position:stop]):
         spot_end = payload.start + spot
+        if position >= spot_end:
+            continue
         while position < spot_end:
-            length, start = _varint(data, position)
-            position = _end_of(length, start, stop)
-            if position >= spot_end:
-                yield _read_record(data, start, position)
+            low = data[position]
+            if low < 0x80:
+                start = position + 1
+                position = start + (low >> 1)
+            elif (high := data[position + 1]) < 0x80:
+                start = position + 2
+                position = start + (((low & 0x7F) | (high << 7)) >> 1)
+            else:
+                length, start = _varint(data, position)
+                position = start + length
+                low = 0 if length >= 0 else 1
+            if low & 1 or position > stop:
+                raise Malformed(
+                    f"a record of {position - start} bytes, where {stop - start} are left"
+                )
+        yield _read_record(data, start, position)
 
 
 def _end_of(length: int, start: int, stop: int) -> int:

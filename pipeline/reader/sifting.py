@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from aiokafka.record.memory_records import MemoryRecords
 
@@ -13,6 +14,9 @@ from pipeline.reader.compression import Bytes, Decompressor
 from pipeline.reader.malformed import Malformed
 from pipeline.reader.records import Sifted
 from pipeline.reader.sieve import Sieve
+
+NO_END: Final = 2**63 - 1
+"""An offset that no partition reaches."""
 
 Aborted = Sequence[tuple[int, int]]
 """Transactions that were aborted: the producer's id and the offset of the first record."""
@@ -41,9 +45,13 @@ class Sifter:
     Args:
         sieve: Lets values through; None lets every value through but tombstones.
         batch_candidates: A stretch ends with the stored batch that brings it to so many.
+
+    Attributes:
+        end: The offset from which on nothing is wanted.
     """
 
     def __init__(self, sieve: Sieve | None, batch_candidates: int) -> None:
+        self.end = NO_END
         self._sieve = sieve
         self._batch_candidates = batch_candidates
         self._decompressor = Decompressor()
@@ -68,6 +76,8 @@ class Sifter:
     ) -> Iterator[Sifted]:
         after, count, candidates = first, 0, list[Candidate]()
         for start, stop in records.extents(data):
+            if after >= self.end:
+                break
             try:
                 sifted = self._batch(data, start, stop, partition, after, aborted)
             except Malformed as error:
@@ -104,12 +114,11 @@ class Sifter:
                 payload = records.read_payload(data, start, stop, header, self._decompressor)
                 if records.marks_abort(payload):
                     aborted.producers.discard(header.producer_id)
-            if header.is_control or header.producer_id in aborted.producers:
-                return Sifted(offset, header.next_offset, 0, [])
-        elif header.is_control:
-            return Sifted(offset, header.next_offset, 0, [])
+        is_aborted = header.is_transactional and header.producer_id in aborted.producers
+        if header.is_control or is_aborted:
+            return Sifted(offset, min(header.next_offset, self.end), 0, [])
         payload = records.read_payload(data, start, stop, header, self._decompressor)
-        return records.sift(payload, header, partition, offset, self._sieve)
+        return records.sift(payload, header, partition, offset, self.end, self._sieve)
 
     def _old_batch(self, stored: bytes, partition: Partition, offset: int) -> Sifted:
         """Sift a batch of format 0 or 1, which brokers before 0.11 wrote, value by value."""
@@ -117,7 +126,7 @@ class Sifter:
         if not batch.validate_crc():
             raise Malformed("the checksum is wrong")
         admits = (lambda _: True) if self._sieve is None else self._sieve.admits
-        kept = [record for record in batch if record.offset >= offset]
+        kept = [record for record in batch if offset <= record.offset < self.end]
         candidates = [
             Candidate(
                 Position(*partition, record.offset),
@@ -128,7 +137,7 @@ class Sifter:
             for record in kept
             if record.value is not None and admits(record.value)
         ]
-        return Sifted(offset, batch.next_offset, len(kept), candidates)
+        return Sifted(offset, min(batch.next_offset, self.end), len(kept), candidates)
 
 
 class _Aborted:

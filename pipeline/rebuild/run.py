@@ -11,6 +11,7 @@ from pipeline.rebuild.history import TopicHistory
 from pipeline.rebuild.rebuild import Rebuild, Rebuilt, Report
 from pipeline.sources.decode import Decoder
 from pipeline.sources.sieve import Sieve
+from pipeline.sources.sieving import SievingDecoder
 from pipeline.wiring import RebuildParts, rebuild_parts
 
 _log = structlog.get_logger()
@@ -36,7 +37,8 @@ def run_rebuild(settings: Settings, report: Report, *, if_needed: bool) -> Rebui
 
 async def _run(parts: RebuildParts, report: Report, *, if_needed: bool) -> Rebuilt | None:
     policy = parts.policy
-    sieve, decode = Sieve(policy.matching), Decoder(policy.matching, policy.workspaces)
+    sieve = Sieve(policy.matching)
+    decode = SievingDecoder(Decoder(policy.matching, policy.workspaces))
 
     def history(now_ms: int) -> TopicHistory:
         return TopicHistory(parts.client, parts.topics, parts.since_ms(now_ms), sieve, decode)

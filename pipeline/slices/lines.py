@@ -8,25 +8,26 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 import orjson
 
-from pipeline.adapters.kafka_slice import Spots
 from pipeline.core.errors import ConfigError
 from pipeline.core.model import Position
 from pipeline.extra import needed
-from pipeline.ports import Candidate
+from pipeline.ports import Candidate, Spots
+from pipeline.reader.sieve import Sieve
 from pipeline.slices.shard import Chunk
 
 _BLOCK: Final = 256 * 1024
-"""Larger ones cost fresh pages from the system each time: 1 of 3 µs for each line of 1.75 kB."""
+"""Read at a time, always into the same memory, which so stays in the processor's cache."""
 
+_LINE_END: Final = ord("\n")
 _LONGEST_LINE: Final = 64 * 1024 * 1024
 _ZSTD: Final = "compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd"
 """Not `zstandard`, which takes the first frame, or a file that was cut off, for the whole."""
 
-Open = Callable[[Path], BinaryIO]
+Open = Callable[[Path], io.BufferedIOBase]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ class Lines:
         """How much there is to do: bytes on the disk."""
         return (self.path.stat().st_size if self.end is None else self.end) - self.first
 
-    def chunks(self) -> Iterator[Chunk]:
+    def chunks(self, sieve: Sieve | None = None) -> Iterator[Chunk]:  # noqa: ARG002 - all are here
         """Yield the lines, many at once.
 
         Raises:
@@ -54,25 +55,29 @@ class Lines:
         """
         with _reporting(self.path), opener_of(self.path)(self.path) as file:
             at = _begin(file, self.first)
-            rest = b""
+            name, buffer, held = str(self.path), bytearray(_BLOCK), 0
             while self.end is None or at < self.end:
-                block = file.read(_BLOCK)
-                data = rest + block
-                cut = len(data) if not block else data.rfind(b"\n") + 1
+                if held == len(buffer):
+                    buffer = buffer + bytes(held)
+                room = memoryview(buffer)
+                read = file.readinto(room[held:])
+                filled = held + read
+                cut = buffer.rfind(b"\n", held, filled) + 1 if read else filled
                 if self.end is not None and at + cut > self.end:
                     # The line over the end has begun before it, so it is ours to its last byte.
-                    begun = data.find(b"\n", max(0, self.end - at - 1), cut)
+                    begun = buffer.find(b"\n", max(0, self.end - at - 1), cut)
                     cut = begun + 1 if begun >= 0 else cut
                 if cut:
-                    yield _Lines(str(self.path), at, data[:cut])
-                if not block:
-                    if self.end is not None and at + len(data) < self.end:
+                    yield _Lines(name, at, buffer, cut)
+                if not read:
+                    if self.end is not None and at + filled < self.end:
                         raise ConfigError(
                             f"{self.path}: became shorter while it was read: read it again"
                         )
                     return
-                at, rest = at + cut, data[cut:]
-                if len(rest) > _LONGEST_LINE:
+                at, held = at + cut, filled - cut
+                room[:held] = room[cut:filled]
+                if held > _LONGEST_LINE:
                     raise ConfigError(
                         f"{self.path}: a line longer than {_LONGEST_LINE >> 20} MiB at byte {at}: "
                         "write one value a line (jq -c does)"
@@ -80,32 +85,33 @@ class Lines:
 
 
 class _Lines:
-    """Whole lines that lie together."""
+    """Whole lines that lie together, in memory that the next ones will be read into."""
 
-    def __init__(self, name: str, first: int, data: bytes) -> None:
+    def __init__(self, name: str, first: int, buffer: bytearray, end: int) -> None:
         self._name = name
         self._first = first
-        self._data = data
+        self._buffer = buffer
+        self._end = end
 
     def __len__(self) -> int:
         # Four times as fast as bytes.count, which in Python 3.11 looks at each byte by itself.
-        lines, at, find = 0, -1, self._data.find
-        while (at := find(b"\n", at + 1)) >= 0:
+        lines, at, find, end = 0, -1, self._buffer.find, self._end
+        while (at := find(b"\n", at + 1, end)) >= 0:
             lines += 1
-        return lines + (not self._data.endswith(b"\n"))
+        return lines + (self._buffer[end - 1] != _LINE_END)
 
     @property
     def units(self) -> int:
-        return len(self._data)
+        return self._end
 
     def candidates(self, sieve: Spots) -> Iterator[Candidate]:
         done = 0
-        for spot in sieve.spots(self._data):
+        for spot in sieve.spots(memoryview(self._buffer)[: self._end]):
             if spot <= done:
                 continue
-            begin = self._data.rfind(b"\n", 0, spot - 1) + 1
-            end = self._data.find(b"\n", spot)
-            done = len(self._data) if end < 0 else end
+            begin = self._buffer.rfind(b"\n", 0, spot - 1) + 1
+            end = self._buffer.find(b"\n", spot, self._end)
+            done = self._end if end < 0 else end
             candidate = self._candidate(begin, done)
             # A word may hold a line end: whether a line holds one must not depend on the cut.
             if sieve.spots(candidate.value or b""):
@@ -113,14 +119,15 @@ class _Lines:
 
     def __iter__(self) -> Iterator[Candidate]:
         begin = 0
-        while begin < len(self._data):
-            end = self._data.find(b"\n", begin)
-            end = len(self._data) if end < 0 else end
+        while begin < self._end:
+            end = self._buffer.find(b"\n", begin, self._end)
+            end = self._end if end < 0 else end
             yield self._candidate(begin, end)
             begin = end + 1
 
     def _candidate(self, begin: int, end: int) -> Candidate:
-        return Candidate(Position(self._name, 0, self._first + begin), self._data[begin:end])
+        value = bytes(memoryview(self._buffer)[begin:end])
+        return Candidate(Position(self._name, 0, self._first + begin), value)
 
 
 def lines_of(path: Path, at_most: int) -> Iterator[Lines]:
@@ -158,7 +165,7 @@ def opener_of(path: Path) -> Open:
     return _OPENERS.get(path.suffix.lower(), _plain)
 
 
-def _begin(file: BinaryIO, first: int) -> int:
+def _begin(file: io.BufferedIOBase, first: int) -> int:
     """Go to the first line that begins at `first` or later."""
     if first == 0:
         return 0
@@ -166,16 +173,16 @@ def _begin(file: BinaryIO, first: int) -> int:
     return first - 1 + len(file.readline(_LONGEST_LINE))
 
 
-def _plain(path: Path) -> BinaryIO:
+def _plain(path: Path) -> io.BufferedIOBase:
     return path.open("rb")
 
 
-def _gzip(path: Path) -> BinaryIO:
+def _gzip(path: Path) -> io.BufferedIOBase:
     return io.BufferedReader(gzip.open(path, "rb"), _BLOCK)
 
 
-def _zstd(path: Path) -> BinaryIO:
-    stream: BinaryIO = needed(_ZSTD).open(path, "rb")
+def _zstd(path: Path) -> io.BufferedIOBase:
+    stream: io.BufferedIOBase = needed(_ZSTD).open(path, "rb")
     return stream
 
 

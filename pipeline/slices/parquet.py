@@ -11,11 +11,11 @@ from typing import Any, Final
 
 import orjson
 
-from pipeline.adapters.kafka_slice import Spots
 from pipeline.core.errors import ConfigError
 from pipeline.core.model import Position
 from pipeline.extra import needed
-from pipeline.ports import Candidate
+from pipeline.ports import Candidate, Spots
+from pipeline.reader.sieve import Sieve
 from pipeline.slices.shard import Chunk
 
 VALUE: Final = "value"
@@ -36,7 +36,7 @@ class RowGroups:
     first_row: int
     units: int
 
-    def chunks(self) -> Iterator[Chunk]:
+    def chunks(self, sieve: Sieve | None = None) -> Iterator[Chunk]:  # noqa: ARG002 - all are here
         """Yield the rows, many at once.
 
         Raises:

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from pipeline.adapters.kafka_slice import Spots
-from pipeline.ports import Candidate
+from pipeline.ports import Candidate, Spots
+from pipeline.reader.sieve import Sieve
 
 
 class Chunk(Protocol):
-    """Values that were read together."""
+    """Values that were read together; to be asked before the next chunk is."""
 
     @property
     def units(self) -> int:
@@ -21,7 +21,7 @@ class Chunk(Protocol):
         ...
 
     def __iter__(self) -> Iterator[Candidate]:
-        """Yield every value."""
+        """Yield every value, or what is left of them."""
         ...
 
     def candidates(self, sieve: Spots) -> Iterator[Candidate]:
@@ -37,8 +37,11 @@ class Shard(Protocol):
         """How much there is to do, roughly: bytes of a file, offsets of a partition."""
         ...
 
-    def chunks(self) -> Iterator[Chunk]:
+    def chunks(self, sieve: Sieve | None = None) -> Iterator[Chunk]:
         """Yield the values, many at once.
+
+        Args:
+            sieve: Values that it does not let through are counted, but may be left out.
 
         Raises:
             ConfigError: a file cannot be read.

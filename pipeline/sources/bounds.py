@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 from typing import Any, Final, TypeVar
 
 from pipeline.core.evidence import GRAPH_PATH_THAT_COUNTS
-from pipeline.core.model import Actor, App, Fact, GraphRequest
+from pipeline.core.model import Actor, App, Assignment, Behavior, Fact, GraphRequest, Risk
 
 LONGEST: Final = 512
 """Bytes in the alert's JSON; Entra's longest UPN has 113 characters, Defender's behavior ids 66.
@@ -20,6 +20,12 @@ _SHORTEST_CUT: Final = 65
 """Characters of the hash and what is before it; so many cannot take more than LONGEST bytes."""
 _LOOKS_CUT: Final = re.compile(r"~[0-9a-f]{64}\Z")
 
+_NAMES: Final[dict[type, tuple[str, ...]]] = {
+    kind: tuple(field.name for field in fields(kind))
+    for kind in (Actor, App, Assignment, Behavior, GraphRequest, Risk)
+}
+"""Asked of the classes each time, they would take longer than all else here."""
+
 _Part = TypeVar("_Part", bound=Fact | Actor | App)
 
 
@@ -31,13 +37,14 @@ def bounded(part: _Part) -> _Part:
     another's. Of a Graph request's URI the part around the path that counts is kept.
     """
     changed: dict[str, Any] = {}
-    for field in fields(part):
-        value: Any = getattr(part, field.name)
-        if isinstance(value, str) and _must_be_cut(value):
-            is_uri = isinstance(part, GraphRequest) and field.name == "uri"
-            changed[field.name] = _cut(value, _start_in(value) if is_uri else 0)
+    for name in _NAMES[type(part)]:
+        value: Any = getattr(part, name)
+        if isinstance(value, str):
+            if _must_be_cut(value):
+                is_uri = isinstance(part, GraphRequest) and name == "uri"
+                changed[name] = _cut(value, _start_in(value) if is_uri else 0)
         elif isinstance(value, Actor | App):
-            changed[field.name] = bounded(value)
+            changed[name] = bounded(value)
     is_same = all(getattr(part, name) is value for name, value in changed.items())
     return part if is_same else replace(part, **changed)
 

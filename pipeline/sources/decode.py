@@ -9,6 +9,7 @@ from pipeline.core.event_time import EventTime, parse_event_time
 from pipeline.core.evidence import Matching
 from pipeline.sources.bounds import bounded
 from pipeline.sources.defender import decode_behavior, decode_identity, event_time_of_row
+from pipeline.sources.envelope import unread_records
 from pipeline.sources.graph import decode_graph
 from pipeline.sources.intune import decode_audit
 from pipeline.sources.outcome import Decoded, Ignored, Malformed, Record, Why
@@ -16,6 +17,7 @@ from pipeline.sources.reading import Json, NotJsonError, Row, nested, read_json,
 from pipeline.sources.tenant import Owner, owner_of_record, owner_of_row
 
 _NOT_AN_OBJECT: Final = "not an object"
+_NOT_JSON: Final = Malformed("not JSON")
 _GRAPH_ACTIVITY: Final = "microsoftgraphactivitylogs"
 _AUDIT: Final = "auditlogs"
 _IDENTITY: Final = "advancedhunting-identityinfo"
@@ -42,6 +44,10 @@ class Decoder:
         if value is None or not value.strip():
             return [Record(None, Ignored(Why.EMPTY))]
         return [self._record(index, record) for index, record in taken_apart(value)]
+
+    def record(self, index: int, record: memoryview) -> Record:
+        """Decode one record of an envelope; see `envelope.unread_records`."""
+        return self._record(index, _document(record))
 
     def _record(self, index: int | None, record: "Json | Malformed") -> Record:
         if isinstance(record, Malformed):
@@ -107,10 +113,14 @@ class Decoder:
 
 def taken_apart(value: bytes) -> "list[tuple[int | None, Json | Malformed]]":
     """Return the records of a value, each with its index; None when the value is the record."""
+    documents: list[Json | Malformed]
     try:
-        documents = _documents(value)
+        documents = [read_json(value)]
     except NotJsonError:
-        return [(None, Malformed("not JSON"))]
+        unread = unread_records(value)
+        if unread is not None:
+            return [(index, _document(record)) for index, record in enumerate(unread)]
+        documents = _lines(value)
     records = [one for document in documents for one in _records(document)]
     if len(documents) == 1 and not _holds_many(documents[0]):
         return [(None, records[0])]
@@ -128,27 +138,19 @@ def owner_of_audit(record: Row, workspaces: Mapping[str, str]) -> Owner | None:
     return owner_of_row(record, workspaces) if is_row else None
 
 
-def _documents(value: bytes) -> "list[Json | Malformed]":
-    """Read a value as one JSON document, else as one a line.
+def _lines(value: bytes) -> "list[Json | Malformed]":
+    """Read a value as one JSON document a line; malformed as a whole if none of them is one."""
+    documents = [_document(line) for line in value.split(b"\n") if line.strip()]
+    if not any(isinstance(one, dict | list) and one for one in documents):
+        return [_NOT_JSON]
+    return documents
 
-    Raises:
-        NotJsonError: it is neither.
-    """
+
+def _document(data: bytes | memoryview) -> "Json | Malformed":
     try:
-        return [read_json(value)]
+        return read_json(bytes(data))
     except NotJsonError:
-        lines = [line for line in value.split(b"\n") if line.strip()]
-        documents = [_line(line) for line in lines]
-        if not any(isinstance(one, dict | list) and one for one in documents):
-            raise
-        return documents
-
-
-def _line(line: bytes) -> "Json | Malformed":
-    try:
-        return read_json(line)
-    except NotJsonError:
-        return Malformed("not JSON")
+        return _NOT_JSON
 
 
 def _records(document: "Json | Malformed") -> "Iterator[Json | Malformed]":

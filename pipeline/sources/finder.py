@@ -6,9 +6,9 @@ id: a letter, a digit, one of `-._:`, or the backslash of an escape within an es
 
 import re
 from collections.abc import Sequence
-from typing import Final, cast
+from typing import Final
 
-import hyperscan
+from pyperscan import BlockDatabase, Pattern, Scan
 
 _PLAIN: Final = re.compile(r"[A-Za-z0-9._:-]+")
 _ESCAPED: Final = rb"\\u00(?:[4-7]|3[0-9aA]|2[dDeE])"
@@ -28,16 +28,16 @@ class Finder:
     def __init__(self, text: str) -> None:
         run = max(_PLAIN.findall(text), key=len, default=_EVERY_EVENT)
         words = (rb"(?i)" + re.escape(run).encode(), _ESCAPED)
-        self._words = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
-        self._words.compile(expressions=words, elements=len(words))
         self._spots: list[int] = []
+        self._words = BlockDatabase(*map(Pattern, words)).build(self._spots, _noted)
 
     def spots(self, data: bytes | memoryview) -> Sequence[int]:
         """Return the end offset of every place where the id may be, ascending."""
         self._spots.clear()
-        any_buffer = cast("bytes", data)  # the engine's stub knows no buffer but bytes
-        self._words.scan(any_buffer, match_event_handler=self._found)
+        self._words.scan(data)
         return self._spots.copy()
 
-    def _found(self, _word: int, _first: int, end: int, _flags: int, _context: object) -> None:
-        self._spots.append(end)
+
+def _noted(spots: list[int], _word: int, _first: int, end: int) -> Scan:
+    spots.append(end)
+    return Scan.Continue

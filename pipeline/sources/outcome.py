@@ -21,6 +21,7 @@ class Why(StrEnum):
     OTHER_REQUEST = "other_request"
     NOBODY = "nobody"
     EMPTY = "empty"
+    NO_DECISIVE_WORD = "no_decisive_word"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +45,11 @@ Decoded = Fact | Ignored | Malformed
 class Record:
     """One record of a value; `index` is its place among many, None when the value is the record.
 
-    `unmapped_workspace` names a workspace id that was taken for the tenant, else "".
+    `unmapped_workspace` names a workspace id that was taken for the tenant, else "". `records` is
+    more than one where several were ignored unread.
     """
 
     index: int | None
     decoded: Decoded
     unmapped_workspace: str = ""
+    records: int = 1

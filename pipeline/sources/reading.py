@@ -12,6 +12,8 @@ from pipeline.core.evidence import NOBODY, is_nothing
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 Row = Mapping[str, Json]
 
+_MOST_DIGITS: Final = 20
+"""Of an integer of 64 bits, with its sign; beyond some thousands Python refuses to read one."""
 _LONE_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _DEEPEST: Final = 100
 """Levels that are written; a writer that recurses on all of them would end at the stack's end."""
@@ -24,7 +26,7 @@ class NotJsonError(ValueError):
 def read_json(data: bytes | str) -> Json:
     """Read JSON in UTF-8.
 
-    Lone surrogates become U+FFFD, numbers out of range what Python makes of them.
+    Lone surrogates become U+FFFD, numbers out of range infinite.
 
     Raises:
         NotJsonError: it is none, or nested deeper than can be read.
@@ -35,7 +37,7 @@ def read_json(data: bytes | str) -> Json:
         pass  # orjson is strict about surrogates, NaN and a byte order mark: ask the other one
     try:
         text = data.decode("utf-8-sig") if isinstance(data, bytes) else data
-        read: Json = json.loads(text)
+        read: Json = json.loads(text, parse_int=_number)
         return _scrubbed(read)
     except (ValueError, RecursionError) as error:
         raise NotJsonError(str(error)) from error
@@ -44,6 +46,14 @@ def read_json(data: bytes | str) -> Json:
 def _orjson(data: bytes | str) -> Json:
     read: Json = orjson.loads(data)
     return read
+
+
+def _number(digits: str) -> int | float:
+    """Read an integer as orjson does: what takes more than 64 bits is a float, maybe infinite."""
+    if len(digits) > _MOST_DIGITS:
+        return float(digits)
+    number = int(digits)
+    return number if -(2**63) <= number < 2**64 else float(digits)
 
 
 def _scrubbed(value: Json) -> Json:

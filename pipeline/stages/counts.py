@@ -10,8 +10,8 @@ from pipeline.sources.outcome import Why
 class ObserveCounts(Protocol):
     """Counts of the records of opened values; a second delivery counts again."""
 
-    def ignored(self, topic: str, why: Why) -> None:
-        """A record was ignored by rule."""
+    def ignored(self, topic: str, why: Why, records: int = 1) -> None:
+        """Records were ignored by rule."""
         ...
 
     def handled(self, topic: str, kind: str) -> None:

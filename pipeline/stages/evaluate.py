@@ -1,7 +1,7 @@
 """Evaluate: requests become verdicts, and verdicts that say something new become revisions."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -27,8 +27,18 @@ from pipeline.ports import (
 )
 from pipeline.stages.counts import EvaluateCounts
 
-_AT_ONCE: Final = 20
-"""Assignments in one transaction: those of an actor with hundreds of facts take a second or so."""
+_FIRST_AT_ONCE: Final = 20
+_MOST_AT_ONCE: Final = 250
+"""Assignments whose facts are read at once: how many, their facts decide."""
+
+_FACTS_AT_ONCE: Final = 2_000
+"""Facts in one transaction, roughly: judging and writing so many takes a tenth of a second."""
+
+_FACTS_A_TURN: Final = 100
+"""Facts that are judged before others get a turn of the loop: heartbeats run on it, too."""
+
+_LINES_AT_MOST: Final = 20
+"""Lines of log about one transaction: of a flood, the topic itself tells."""
 
 _AHEAD_AT_MOST: Final = ticks(timedelta(minutes=1))
 
@@ -64,6 +74,7 @@ class Evaluate:
         self._rule = _Rule(facts, policy, policy.digest)
         self._clock = clock
         self._counts = counts
+        self._at_once = _FIRST_AT_ONCE
         self._reaches: Callable[[], Reaches] = Reaches
 
     def watch(self, reaches: Callable[[], Reaches]) -> None:
@@ -83,7 +94,7 @@ class Evaluate:
         self._rule = _Rule(facts, policy, policy.digest)
 
     async def __call__(self, ids: Sequence[AssignmentId], alerts: AlertLog, ready: Ready) -> bool:
-        """Judge what was asked for and publish what has changed, in a transaction for every few.
+        """Judge what was asked for and publish what has changed, in as few transactions as fit.
 
         Returns:
             True when the batch may be acknowledged; false when it is no longer ours.
@@ -92,9 +103,10 @@ class Evaluate:
             StoreUnavailable: call again when the store is back; what was published stays.
             LostOwnership: what was decided is void; the partition must be taken over anew.
         """
-        coalesced = list(dict.fromkeys(ids))
-        for first in range(0, len(coalesced), _AT_ONCE):
-            if not await self._few(coalesced[first : first + _AT_ONCE], alerts, ready):
+        rest = list(dict.fromkeys(ids))
+        while rest:
+            few, rest = rest[: self._at_once], rest[self._at_once :]
+            if not await self._few(few, alerts, ready):
                 return False
         return True
 
@@ -104,18 +116,30 @@ class Evaluate:
         rule = self._rule
         reaches = self._reaches()  # before the facts: what is read after them is not in them
         dossiers = await rule.facts.dossiers(ids)
+        self._at_once = _next_at_once(dossiers)
+        for portion in _portions(dossiers):
+            judged = await self._judged(portion, alerts, rule, reaches)
+            revisions = [one.revision for one in judged if one.revision is not None]
+            if revisions:
+                if not await ready():
+                    return False
+                await alerts.publish(revisions)
+            self._report(judged, unknown=len(portion) - len(judged))
+        return True
+
+    async def _judged(
+        self, dossiers: Sequence[Dossier], alerts: AlertLog, rule: _Rule, reaches: Reaches
+    ) -> list[_Judged]:
         judged: list[_Judged] = []
+        facts = 0
         for one in dossiers:
+            facts += _weight(one)
+            if facts > _FACTS_A_TURN:
+                await asyncio.sleep(0)
+                facts = 0
             if one.variants:
                 judged.append(self._judge(one, alerts, rule, reaches))
-                await asyncio.sleep(0)  # judging much evidence takes long, and heartbeats wait
-        revisions = [one.revision for one in judged if one.revision is not None]
-        if revisions:
-            if not await ready():
-                return False
-            await alerts.publish(revisions)
-        self._report(judged, unknown=len(dossiers) - len(judged))
-        return True
+        return judged
 
     def _judge(self, dossier: Dossier, alerts: AlertLog, rule: _Rule, reaches: Reaches) -> _Judged:
         last = alerts.last(alert_id(dossier.id))
@@ -148,27 +172,56 @@ class Evaluate:
         for _ in range(unknown):
             self._counts.unknown()
         for one in judged:
-            verdict, revision = one.verdict, one.revision
-            self._counts.evaluated(verdict.outcome)
-            for withholding in verdict.withheld:
+            self._counts.evaluated(one.verdict.outcome)
+            for withholding in one.verdict.withheld:
                 _log.info(
                     "verdict.withheld",
-                    tenant_id=verdict.assignment.tenant_id,
-                    audit_event_id=verdict.assignment.audit_event_id,
+                    tenant_id=one.verdict.assignment.tenant_id,
+                    audit_event_id=one.verdict.assignment.audit_event_id,
                     reason=withholding.reason,
                     entry=withholding.entry,
                 )
-            if revision is not None:
-                self._counts.published(revision.status)
-                _log.info(
-                    "alert.published",
-                    alert_id=verdict.alert_id,
-                    revision=revision.number,
-                    status=revision.status,
-                    tenant_id=verdict.assignment.tenant_id,
-                    severity=verdict.severity,
-                    reasons=[str(reason) for reason in verdict.reasons],
-                )
+        revisions = [one.revision for one in judged if one.revision is not None]
+        for revision in revisions:
+            self._counts.published(revision.status)
+        for revision in revisions[:_LINES_AT_MOST]:
+            _say_published(revision)
+        if len(revisions) > _LINES_AT_MOST:
+            _log.info("alerts.published", more=len(revisions) - _LINES_AT_MOST)
+
+
+def _say_published(revision: Revision) -> None:
+    verdict = revision.verdict
+    _log.info(
+        "alert.published",
+        alert_id=verdict.alert_id,
+        revision=revision.number,
+        status=revision.status,
+        tenant_id=verdict.assignment.tenant_id,
+        severity=verdict.severity,
+        reasons=[str(reason) for reason in verdict.reasons],
+    )
+
+
+def _weight(dossier: Dossier) -> int:
+    return 1 + len(dossier.variants) + len(dossier.evidence)
+
+
+def _next_at_once(dossiers: Sequence[Dossier]) -> int:
+    """Return of how many assignments to read the facts next, going by these."""
+    fitting = len(dossiers) * _FACTS_AT_ONCE // sum(map(_weight, dossiers))
+    return min(max(1, fitting), _MOST_AT_ONCE)
+
+
+def _portions(dossiers: Sequence[Dossier]) -> Iterator[Sequence[Dossier]]:
+    """Part dossiers, as they may hold many times the facts that those before them held."""
+    first, facts = 0, 0
+    for place, one in enumerate(dossiers):
+        if place > first and facts + _weight(one) > _FACTS_AT_ONCE:
+            yield dossiers[first:place]
+            first, facts = place, 0
+        facts += _weight(one)
+    yield dossiers[first:]
 
 
 def _with_what_was_published(dossier: Dossier, last: Published | None) -> list[Seen[Evidence]]:

@@ -53,7 +53,7 @@ class _Late:
 class _Harvest:
     facts: list[Seen[Fact]] = field(default_factory=list)
     letters: list[DeadLetter] = field(default_factory=list)
-    ignored: list[tuple[str, Ignored]] = field(default_factory=list)
+    ignored: list[tuple[str, Ignored, int]] = field(default_factory=list)
     unmapped: int = 0
     too_late: list[_Late] = field(default_factory=list)
 
@@ -140,7 +140,7 @@ class Observe:
         decoded, where = record.decoded, candidate.position
         match decoded:
             case Ignored():
-                harvest.ignored.append((where.topic, decoded))
+                harvest.ignored.append((where.topic, decoded, record.records))
             case Malformed(reason):
                 harvest.letters.append(DeadLetter(candidate, reason, record.index))
             case Assignment() | Risk() | Behavior() | GraphRequest():
@@ -155,8 +155,8 @@ class Observe:
                 assert_never(decoded)
 
     def _report(self, harvest: _Harvest) -> None:
-        for topic, ignored in harvest.ignored:
-            self._counts.ignored(topic, ignored.why)
+        for topic, ignored, records in harvest.ignored:
+            self._counts.ignored(topic, ignored.why, records)
         for seen in harvest.facts:
             self._counts.handled(seen.position.topic, kind_of(seen.fact))
         for letter in harvest.letters:

@@ -8,7 +8,7 @@ import structlog
 
 from pipeline.config import Settings
 from pipeline.wiring import Parts, worker_parts
-from pipeline.worker.memory import keep_freed_memory
+from pipeline.worker.memory import collect_seldom, keep_freed_memory
 from pipeline.worker.watchdog import end_hard_after
 from pipeline.worker.worker import Worker
 
@@ -29,7 +29,9 @@ def run_worker(settings: Settings) -> None:
     hung_up = asyncio.Event()
     # Before the policy is read, so that a change of it is not missed.
     signal.signal(signal.SIGHUP, lambda *_: hung_up.set())
-    asyncio.run(_run(settings, worker_parts(settings), hung_up))
+    parts = worker_parts(settings)
+    collect_seldom()
+    asyncio.run(_run(settings, parts, hung_up))
 
 
 async def _run(settings: Settings, parts: Parts, hung_up: asyncio.Event) -> None:

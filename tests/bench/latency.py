@@ -23,11 +23,12 @@ from pipeline.wiring import clock
 from topics.catalogue import ALERTS, EVALUATIONS
 
 from . import topic
+from .crew import crew
 from .measure import cpu_of
 from .records import mass_assignment
 
 RATE: Final = 1000
-EVERY: Final = 0.1
+EVERY: Final = 0.05
 WARM_UP: Final = 30
 STEPS: Final = (
     "appended to the source topic",
@@ -64,26 +65,22 @@ class Measured:
 
 
 def measure(addresses: Addresses, logs: Path, alerts: int) -> Measured:
-    """Send an assignment every 100 ms beside 1,000 events a second, and follow each."""
-    client = {"bootstrap.servers": addresses.bootstrap_servers}
+    """Send an assignment every 50 ms beside 1,000 events a second, and follow each."""
+    client = addresses.client
     topic.create(client, _AUDIT)
-    worker = Worker(
-        {
-            "KAFKA__BOOTSTRAP_SERVERS": addresses.bootstrap_servers,
-            "KAFKA__APPLICATION_ID": "bench.latency",
-            "KAFKA__TOPICS__AUDIT": _AUDIT,
-            "REDIS__URL": addresses.redis_url,
-            "REDIS__NAMESPACE": "bench.latency",
-        },
-        logs / "latency.log",
-    )
     try:
-        until(worker.is_ready, "worker ready", 60.0)
-        with _background(client), _Followed(client) as followed:
-            followed.send_and_wait(WARM_UP)
+        with (
+            crew(addresses, logs, _AUDIT) as whole,
+            background(client, _AUDIT),
+            Followed(client, _AUDIT) as followed,
+        ):
+            [worker] = whole.workers
+            followed.send(WARM_UP)
+            followed.wait()
             followed.courses.clear()
             fetched, cpu, began = _fetched(worker), cpu_of(worker.pid), time.perf_counter()
-            followed.send_and_wait(alerts)
+            followed.send(alerts)
+            followed.wait()
             seconds = time.perf_counter() - began
             return Measured(
                 followed.complete(),
@@ -91,16 +88,16 @@ def measure(addresses: Addresses, logs: Path, alerts: int) -> Measured:
                 (cpu_of(worker.pid) - cpu) / seconds,
             )
     finally:
-        worker.stop()
         topic.delete(client, _AUDIT)
 
 
-class _Followed:
-    """Sends assignments, and notes when the alert of each can be read."""
+class Followed:
+    """Sends assignments to a topic, and notes when the alert of each can be read."""
 
-    def __init__(self, client: Mapping[str, str]) -> None:
+    def __init__(self, client: Mapping[str, str], audit: str) -> None:
         self.courses: dict[str, Course] = {}
         self._client = client
+        self._audit = audit
         self._producer = Producer({**client, **_PRODUCER})
         self._alerts = _consumer(client, ALERTS)
         self._reading = threading.Thread(target=self._read, name="alerts", daemon=True)
@@ -115,13 +112,33 @@ class _Followed:
         self._reading.join()
         self._alerts.close()
 
-    def send_and_wait(self, count: int) -> None:
-        """Send so many assignments at the pace, and wait for the last of their alerts."""
+    def send(self, count: int) -> None:
+        """Send so many assignments at the pace."""
         due = time.monotonic()
         for _ in range(count):
             self._send()
             due += EVERY
             time.sleep(max(0.0, due - time.monotonic()))
+
+    @contextmanager
+    def sending(self) -> Iterator[None]:
+        """Send assignments at the pace as long as the context lasts."""
+        stopping = threading.Event()
+
+        def go_on() -> None:
+            while not stopping.is_set():
+                self.send(1)
+
+        thread = threading.Thread(target=go_on, name="assignments")
+        thread.start()
+        try:
+            yield
+        finally:
+            stopping.set()
+            thread.join()
+
+    def wait(self) -> None:
+        """Wait until the alert of everything that was sent has been read."""
         until(self._is_done, "every alert read", _SEEN_WITHIN)
 
     def complete(self) -> tuple[Course, ...]:
@@ -147,7 +164,7 @@ class _Followed:
         def on_delivery(_: object, message: Message) -> None:
             course.steps[STEPS[0]] = message.timestamp()[1] / 1000
 
-        self._producer.produce(_AUDIT, value, on_delivery=on_delivery)
+        self._producer.produce(self._audit, value, on_delivery=on_delivery)
         self._producer.flush(_SEEN_WITHIN)
 
     def _is_done(self) -> bool:
@@ -169,11 +186,12 @@ class _Followed:
 
 
 @contextmanager
-def _background(client: Mapping[str, str]) -> Iterator[None]:
+def background(client: Mapping[str, str], audit: str, rate: int = RATE) -> Iterator[None]:
+    """Send so many ordinary audit events a second, as long as the context lasts."""
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "tests.bench.peer_background"),
-            *(client["bootstrap.servers"], _AUDIT, str(RATE)),
+            *(client["bootstrap.servers"], audit, str(rate)),
         ]
     )
     try:

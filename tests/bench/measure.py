@@ -1,5 +1,6 @@
 """What a process has used up, figures over several runs, and the machine they come from."""
 
+import json
 import os
 import platform
 import resource
@@ -11,6 +12,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
+_HAYSTACK = bytes(range(256)) * (1 << 16)
+_NEEDLES = (b"MobileAppAssignment", b"RiskLevel", b"ActionType")
+_DOCUMENT = json.dumps({"records": [{"name": "x" * 100, "at": number} for number in range(10)]})
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
@@ -28,7 +32,9 @@ class Spread:
         return cls(statistics.median(values), min(values), max(values))
 
     def shown(self, form: str) -> str:
-        """Write median and range, every number in the form."""
+        """Write the median and, if there is more than one value, the range, all in the form."""
+        if self.lowest == self.highest:
+            return f"{self.median:{form}}"
         low, high = format(self.lowest, form), format(self.highest, form)
         return f"{self.median:{form}} ({low} to {high})"
 
@@ -37,6 +43,27 @@ def cpu_of(pid: int) -> float:
     """Return the seconds of CPU, user and system, of a process and all of its threads; proc(5)."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _TICKS_PER_SECOND
+
+
+def memory_of(pid: int) -> tuple[float, float]:
+    """Return the MiB of a process that are resident now, and were at most."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    now, most = (int(status.partition(f"{name}:")[2].split()[0]) for name in ("VmRSS", "VmHWM"))
+    return now / 1024, most / 1024
+
+
+def yardstick() -> float:
+    """Return the milliseconds of CPU that a fixed piece of work takes just now.
+
+    Where others share the cores and their caches, the same work takes up to twice the CPU, so two
+    runs can be compared only by what this took in each.
+    """
+    began = own_cpu()
+    found = sum(_HAYSTACK.count(needle) for needle in _NEEDLES)
+    for _ in range(2_000):
+        found += len(json.loads(_DOCUMENT)["records"])
+    assert found == 2_000 * 10
+    return (own_cpu() - began) * 1000
 
 
 def own_cpu() -> float:

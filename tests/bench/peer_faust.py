@@ -13,15 +13,9 @@ from typing import Any
 
 import faust
 
-from pipeline.sources.decode import Decoder
-from pipeline.sources.outcome import Ignored
-
 from .measure import own_cpu
-from .records import NEEDLE
-from .result import Used, hand_over
-
-_WARM_UP = 2000
-"""Records before the measuring, so that Faust's buffers are as full at its start as at its end."""
+from .needle import hits_in
+from .result import WARM_UP, Used, hand_over
 
 
 async def main() -> None:
@@ -42,16 +36,14 @@ async def main() -> None:
         audit = app.topic(topic, value_type=bytes, value_serializer="raw")
 
         async def agent(values: Any) -> None:
-            decode = Decoder()
             hits = seen = 0
             began = Used(0.0, 0.0)
             async for value in values:
                 seen += 1
-                if value.find(NEEDLE) >= 0:
-                    hits += sum(isinstance(one.decoded, Ignored) for one in decode(value))
-                if seen == _WARM_UP:
+                hits += hits_in(value)
+                if seen == WARM_UP:
                     began, hits = Used(own_cpu(), time.perf_counter()), 0
-                elif seen == _WARM_UP + int(records):
+                elif seen == WARM_UP + int(records):
                     ended = Used(own_cpu(), time.perf_counter())
                     hand_over(began, ended, records=int(records), hits=hits)
                     done.set()

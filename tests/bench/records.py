@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import cycle
+from itertools import cycle, islice
 from random import Random
 from typing import Final
 
@@ -20,14 +20,16 @@ from pipeline.simulate.audit_records import (
 )
 from pipeline.simulate.background import audit_event
 from pipeline.simulate.dice import dice, guid
+from pipeline.simulate.envelopes import envelope
 from pipeline.simulate.moments import SECOND, later
 from pipeline.simulate.tenants import PARTNER_TENANT, Person, Tenant, make_tenant
 from pipeline.sources.decode import Decoder
 from pipeline.sources.outcome import Ignored
 from pipeline.sources.sieve import Sieve
 
+from .needle import NEEDLE
+
 SIZE: Final = 1750
-NEEDLE: Final = b"MobileAppAssignment"
 HIT_EVERY: Final = 100
 PARTITIONS: Final = 4
 
@@ -50,17 +52,60 @@ class Traffic:
     plain: Sequence[bytes]
     hits: Sequence[bytes]
 
-    def stream(self, count: int) -> Iterator[tuple[int, bytes]]:
+    def stream(self, count: int, partitions: int = PARTITIONS) -> Iterator[tuple[int, bytes]]:
         """Yield so many records with their partitions; the first of each hundred is a hit."""
         plain, hits = cycle(self.plain), cycle(self.hits)
         for number in range(count):
             hundred, place = divmod(number, HIT_EVERY)
-            yield hundred % PARTITIONS, next(plain if place else hits)
+            yield hundred % partitions, next(plain if place else hits)
 
 
-def hits_among(count: int) -> int:
-    """Return how many of the first records of a stream are hits."""
-    return -(-count // HIT_EVERY)
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What is written to a topic and read again: records, and how they lie in values.
+
+    Attributes:
+        traffic: Where the records come from; they come again and again.
+        records: How many; the first of each hundred is a hit.
+        partitions: How many partitions they are spread over.
+        in_one: How many records a value holds: one lies bare, several are an envelope.
+    """
+
+    traffic: Traffic
+    records: int
+    partitions: int = PARTITIONS
+    in_one: int = 1
+
+    @property
+    def values(self) -> int:
+        """How many values there are."""
+        return -(-self.records // self.in_one)
+
+    @property
+    def hits(self) -> int:
+        """How many records are hits."""
+        return -(-self.records // HIT_EVERY)
+
+    @property
+    def opened(self) -> int:
+        """How many records lie in values that hold a hit."""
+        full, rest = divmod(self.records, self.in_one)
+        starts = (number * self.in_one for number in range(full))
+        opened = sum(self.in_one for first in starts if _has_hit(first, self.in_one))
+        return opened + (rest if _has_hit(self.records - rest, rest) else 0)
+
+    def stream(self) -> Iterator[tuple[int, bytes]]:
+        """Yield the values with their partitions."""
+        if self.in_one == 1:
+            yield from self.traffic.stream(self.records, self.partitions)
+            return
+        records = (record for _, record in self.traffic.stream(self.records))
+        for number in range(self.values):
+            yield number % self.partitions, envelope([*islice(records, self.in_one)])
+
+
+def _has_hit(first: int, count: int) -> bool:
+    return -first % HIT_EVERY < count
 
 
 def ordinary_traffic(start: EventTime) -> Traffic:
@@ -80,8 +125,10 @@ def ordinary_traffic(start: EventTime) -> Traffic:
     return traffic
 
 
-def mass_assignment(audit_event_id: str, moment: EventTime) -> bytes:
-    """Write a delegated admin's assignment of an app to all devices: one alert."""
+def mass_assignment(
+    audit_event_id: str, moment: EventTime, who: Person = _ADMIN, *, is_delegated_admin: bool = True
+) -> bytes:
+    """Write an assignment of an app to all devices: one alert if it is a delegated admin's."""
     tenant = bench_tenant()
     return audit_record(
         AuditEvent(
@@ -90,13 +137,13 @@ def mass_assignment(audit_event_id: str, moment: EventTime) -> bytes:
             operation="Create MobileAppAssignment",
             audit_event_id=audit_event_id,
             correlation_id=audit_event_id,
-            identity=_ADMIN.upn,
+            identity=who.upn,
             category=5,
             actor=actor_of(
-                _ADMIN.upn,
-                _ADMIN.object_id,
-                is_delegated_admin=True,
-                partner_tenant_id=PARTNER_TENANT,
+                who.upn,
+                who.object_id,
+                is_delegated_admin=is_delegated_admin,
+                partner_tenant_id=PARTNER_TENANT if is_delegated_admin else "",
             ),
             targets=[
                 target_of(tenant.apps[0].name),

@@ -3,6 +3,10 @@
 import json
 import sys
 from dataclasses import asdict, dataclass
+from typing import Final
+
+WARM_UP: Final = 2000
+"""Records before the measuring of a slow peer: its buffers are full at its start as at its end."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """Topics of a benchmark, filled before anybody may read them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Final
+from typing import Final, Protocol
 
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
@@ -10,7 +10,7 @@ from confluent_kafka.admin import AdminClient
 from pipeline.adapters.kafka_admin import apply
 from topics.catalogue import Sources, catalogue
 
-from .records import PARTITIONS, Traffic
+from .records import PARTITIONS
 
 _SECONDS: Final = 120.0
 _PRODUCER: Final = {
@@ -28,10 +28,10 @@ def sources_of(audit: str) -> Sources:
     return Sources(audit=(audit,))
 
 
-def create(client: Mapping[str, str], audit: str) -> None:
-    """Create every topic of a worker; the audit events get the partitions of the benchmark."""
+def create(client: Mapping[str, str], audit: str, partitions: int = PARTITIONS) -> None:
+    """Create every topic of a worker; the audit events get so many partitions."""
     topics = [
-        replace(topic, partitions=PARTITIONS) if topic.name == audit else topic
+        replace(topic, partitions=partitions) if topic.name == audit else topic
         for topic in catalogue(sources_of(audit))
     ]
     apply(topics, client)
@@ -44,6 +44,14 @@ def delete(client: Mapping[str, str], audit: str) -> None:
         deleted.result(_SECONDS)
 
 
+class Stream(Protocol):
+    """What is to be written."""
+
+    def stream(self) -> Iterator[tuple[int, bytes]]:
+        """Yield the values with their partitions."""
+        ...
+
+
 class HeldBack:
     """Records on a topic that readers see at once and not before they are released.
 
@@ -51,15 +59,13 @@ class HeldBack:
     only. So a reader can start up, join its group and come to rest before it is measured.
     """
 
-    def __init__(
-        self, client: Mapping[str, str], topic: str, traffic: Traffic, records: int, codec: str
-    ) -> None:
+    def __init__(self, client: Mapping[str, str], topic: str, load: Stream, codec: str) -> None:
         self._producer = Producer(
             {**client, **_PRODUCER, "compression.type": codec, "transactional.id": topic}
         )
         self._producer.init_transactions(_SECONDS)
         self._producer.begin_transaction()
-        for partition, value in traffic.stream(records):
+        for partition, value in load.stream():
             self._produce(topic, partition, value)
         self._producer.flush(_SECONDS)
 

@@ -3,8 +3,9 @@
 import os
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import astuple
 from datetime import timedelta
 
 import pytest
@@ -22,6 +23,10 @@ from pipeline.core.errors import BrokerUnavailable, ConfigError
 from pipeline.core.model import Position
 from pipeline.localstack import Addresses, Stack, down
 from pipeline.ports import Candidate
+from pipeline.reader.slices import SiftedSlices
+from pipeline.security import aiokafka_of
+from pipeline.slices.offsets import Offsets
+from pipeline.sources.sieve import Sieve
 
 SECOND = timedelta(seconds=1)
 
@@ -36,15 +41,26 @@ def topic(client: dict[str, str], prefix: str) -> KafkaTopic:
     return KafkaTopic(prefix + "audit", client)
 
 
+class Everything:
+    """A sieve that lets every value through."""
+
+    def spots(self, data: bytes | memoryview) -> Sequence[int]:
+        return range(1, len(data) + 1)
+
+    def admits(self, value: bytes) -> bool:
+        return value is not None
+
+
 def read(client: Mapping[str, str], frozen: Frozen) -> list[Candidate]:
-    reader = SliceReader(client)
-    found = [
-        candidate
-        for wanted in frozen.ranges
-        for values in reader.read(wanted)
-        for candidate in values
+    """Read values by librdkafka, and see that the worker's own hot path finds the same."""
+    shard = Offsets(frozen.ranges, client)
+    whole, sifted = list(shard.chunks()), list(shard.chunks(Everything()))
+    found = [candidate for chunk in whole for candidate in chunk]
+
+    assert [one for chunk in sifted for one in chunk] == [
+        one for one in found if one.value is not None
     ]
-    reader.close()
+    assert sum(map(len, sifted)) == len(found)
     return found
 
 
@@ -391,6 +407,8 @@ def test_a_broker_that_is_away_is_told_when_reading() -> None:
 
     with pytest.raises(BrokerUnavailable, match=r"t\[0\]@0\.\.1: .*: is the broker there"):
         list(reader.read(Range("t", 0, 0, 1)))
+    with pytest.raises(BrokerUnavailable, match=r"127\.0\.0\.1:1: no broker answers: is it there"):
+        SiftedSlices({"bootstrap_servers": "127.0.0.1:1"}, Everything(), SECOND)
 
     reader.close()
 
@@ -401,9 +419,13 @@ def test_a_broker_that_goes_away_in_the_middle_is_told(own_stack: Stack, how: st
     client = {"bootstrap.servers": own_stack.bootstrap_servers}
     # As large as librdkafka fetches ahead of its reader, and more.
     topic = KafkaTopic("audit", client).create().put(*(Put(b"x" * 100_000) for _ in range(1_500)))
+    [wanted] = freeze(client, [topic.name]).ranges
     reader = SliceReader(client, within=2 * SECOND)
-    values = reader.read(*freeze(client, [topic.name]).ranges)
+    values = reader.read(wanted)
     got = len(next(values))
+    sifting = SiftedSlices(aiokafka_of(client), Sieve(), 2 * SECOND)
+    sifted = sifting.read(*astuple(wanted))
+    sifted_count = next(sifted).count
 
     if how == "stops":
         down(own_stack.folder)
@@ -412,9 +434,13 @@ def test_a_broker_that_goes_away_in_the_middle_is_told(own_stack: Stack, how: st
     try:
         with pytest.raises(BrokerUnavailable, match=r"audit\[0\]@0\.\.1500: nothing comes for 2 s"):
             got += sum(map(len, values))
+        with pytest.raises(BrokerUnavailable, match=r"audit\[0\]@0\.\.1500: nothing comes for 2 s"):
+            sifted_count += sum(one.count for one in sifted)
     finally:
         if how == "hangs":
             os.kill(own_stack.kafka.pid, signal.SIGCONT)
         reader.close()
+        sifting.close()
 
     assert 0 < got < 1_500
+    assert 0 < sifted_count < 1_500

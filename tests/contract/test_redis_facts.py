@@ -5,7 +5,7 @@ import hashlib
 import socket
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -150,7 +150,11 @@ def test_every_key_lives_at_least_as_long_as_facts_must(
 
 
 @pytest.mark.stack
-@pytest.mark.parametrize("touching", [a_risk(), an_assignment()], ids=["evidence", "itself"])
+@pytest.mark.parametrize(
+    "touching",
+    [a_risk(), replace(an_assignment(), event_time=EventTime(THEN - 1))],
+    ids=["evidence", "a copy of another time"],
+)
 def test_touching_an_assignment_renews_it_under_all_of_its_keys(
     runner: asyncio.Runner, client: Redis, namespace: str, touching: Fact
 ) -> None:
@@ -161,6 +165,7 @@ def test_touching_an_assignment_renews_it_under_all_of_its_keys(
         names = await all_names(client, namespace)
         for name in names:
             await client.expire(name, 60)
+        await facts.add([seen(touching)])
         await facts.touched([touching])
         return [await client.ttl(name) for name in names]
 
@@ -225,6 +230,21 @@ def test_ten_rows_of_an_identity_take_at_most_a_kilobyte_under_each_key(
     measured = runner.run(sizes())
     assert len(measured) >= 2
     assert all(0 < size <= 1_000 for size in measured.values()), measured
+
+
+@pytest.mark.stack
+def test_an_assignment_that_touches_itself_is_not_written_twice(
+    runner: asyncio.Runner, client: Redis, namespace: str
+) -> None:
+    facts = RedisFacts(client, namespace, WINDOWS)
+
+    async def writes() -> int:
+        await facts.add([seen(an_assignment())])
+        before = (await client.info("commandstats"))["cmdstat_hsetnx"]["calls"]
+        await facts.touched([an_assignment()])
+        return int((await client.info("commandstats"))["cmdstat_hsetnx"]["calls"] - before)
+
+    assert runner.run(writes()) == 0
 
 
 class CountingConnection(Connection):

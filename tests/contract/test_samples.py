@@ -37,7 +37,7 @@ Place = tuple[str, int, int | None]
 class LetEverythingThrough(Sieve):
     """A sieve that drops nothing, to see what decoding alone says."""
 
-    def admits(self, value: bytes) -> bool:
+    def admits(self, value: bytes | memoryview) -> bool:
         return value is not None
 
 

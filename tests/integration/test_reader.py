@@ -1,7 +1,6 @@
 import asyncio
-import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -12,48 +11,19 @@ from aiokafka.errors import CorruptRecordException
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
+from readers import NEEDLE, Agent, Needle, fetched, reading, until
 
 from pipeline.core.errors import BrokerUnavailable, ConfigError
 from pipeline.localstack import Addresses
 from pipeline.reader.aiokafka_parts.client import abandon
-from pipeline.reader.batch import Partition, RecordBatch
+from pipeline.reader.batch import Partition
 from pipeline.reader.frames import Receiver
 from pipeline.reader.reader import Reader
 from pipeline.reader.settings import ReaderSettings
 
 pytestmark = pytest.mark.stack
 
-NEEDLE = b"needle"
 PARTITIONS = 2
-
-
-class Needle:
-    def spots(self, data: bytes | memoryview) -> Sequence[int]:
-        rest = bytes(data)
-        return [at + 6 for at in range(len(rest)) if rest.startswith(NEEDLE, at)]
-
-    def admits(self, value: bytes) -> bool:
-        return NEEDLE in value
-
-
-class Agent:
-    """Takes batches as an agent does; holds those back that it is told to."""
-
-    def __init__(self, holds: Callable[[RecordBatch], bool] = lambda _: False) -> None:
-        self.batches: list[RecordBatch] = []
-        self.values: Counter[bytes | None] = Counter()
-        self.held: list[RecordBatch] = []
-        self._holds = holds
-
-    async def deliver(self, batch: RecordBatch) -> None:
-        self.batches.append(batch)
-        if not await batch.ready():
-            return
-        self.values.update(candidate.value for candidate in batch.candidates)
-        if self._holds(batch):
-            self.held.append(batch)
-        else:
-            batch.done()
 
 
 @pytest.fixture
@@ -101,28 +71,11 @@ def committed(settings: ReaderSettings, topic: str) -> list[int]:
     return offsets
 
 
-@contextlib.asynccontextmanager
-async def reading(reader: Reader) -> AsyncIterator[asyncio.Task[None]]:
-    await reader.start()
-    running = asyncio.create_task(reader.run())
-    try:
-        yield running
-    finally:
-        await reader.stop()
-    await running
-
-
 # What is waited for happens in a broker, so that no event of ours could tell.
 async def until_committed(settings: ReaderSettings, topic: str, offsets: list[int]) -> None:
     async with asyncio.timeout(30):
         while await asyncio.to_thread(committed, settings, topic) != offsets:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
-
-
-async def until(holds: Callable[[], object], seconds: float = 30) -> None:
-    async with asyncio.timeout(seconds):
-        while not holds():  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
 
 
 def test_every_value_is_delivered_once_and_all_of_it_is_committed(
@@ -413,10 +366,6 @@ def test_a_stop_is_bounded_when_a_batch_never_ends(
 
     assert 1.5 < took < settings.stop_timeout.total_seconds() + 1
     assert committed(settings, topic) == [0, 0]
-
-
-def fetched(reader: Reader) -> int:
-    return sum(each.fetched for each in reader.counts.partitions.values())
 
 
 def taken(agent: Agent, partition: int) -> int:

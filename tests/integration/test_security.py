@@ -17,7 +17,7 @@ from guarded import (
     GuardedKafka,
     GuardedRedis,
 )
-from kafka_topic import KafkaTopic
+from kafka_topic import KafkaTopic, Put
 from rights import ADMIN, ANALYST, READER, REDIS, REDRIVER, REPLAYER, ROLES, SOURCE, WORKER, Role
 
 from pipeline.adapters.alert_reader import AlertReader
@@ -33,6 +33,8 @@ from pipeline.demo.fleet import READY_WITHIN, Worker, until
 from pipeline.reader.connection import connect, disconnect
 from pipeline.reader.settings import ReaderSettings
 from pipeline.reader.sifting import Sifter
+from pipeline.slices.offsets import Offsets
+from pipeline.sources.sieve import Sieve
 from topics.alert import Alert
 from topics.catalogue import ALERTS, EVALUATIONS, dlq_of
 
@@ -302,6 +304,15 @@ def test_both_clients_are_let_in_as(site: Site, way: str) -> None:
         await disconnect(await connect(reading, [AUDIT], Sifter(None, 1)), within=5)
 
     asyncio.run(read())
+    # Larger than one record of TLS and than the buffer of a connection.
+    large = KafkaTopic(AUDIT, site.kafka.everything)
+    before = len(large.messages())
+    large.put(*(Put(b"MobileAppAssignment".ljust(200_000, b".")) for _ in range(20)))
+    ranges = freeze(kafka.client(), [AUDIT]).ranges
+    chunks = list(Offsets(ranges, kafka.client()).chunks(Sieve()))
 
+    assert sum(map(len, chunks)) == before + 20
+    values = [one.value or b"" for chunk in chunks for one in chunk]
+    assert len([one for one in values if len(one) == 200_000]) >= 20
     assert AUDIT in partition_counts(kafka.client(), [AUDIT])
     assert not [secret for secret in site.secrets if secret in repr((kafka, reading))]

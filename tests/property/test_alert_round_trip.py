@@ -1,8 +1,10 @@
+import json
+
 from facts import facts_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.adapters.alert_codec import decode, encode
+from pipeline.adapters.alert_codec import decode, encode, to_alert
 from pipeline.core.event_time import EventTime
 from pipeline.core.model import (
     Evidence,
@@ -13,6 +15,7 @@ from pipeline.core.model import (
 from pipeline.core.policy import Reason, Severity
 from pipeline.core.verdict import Verdict, Withholding, fact_id
 from pipeline.ports import Revision, Status
+from topics.alert import Alert
 
 TENANT = "5f0c6c0a-0d3c-4c1e-9a57-1d6f5d3f0a11"
 
@@ -58,6 +61,17 @@ def revisions(draw: st.DrawFn) -> Revision:
         sources=tuple((fact_id(fact), draw(positions)) for fact in facts),
         policy_digest="0123456789abcdef",
     )
+
+
+@given(revisions())
+def test_what_is_written_is_the_published_model_to_the_letter(revision: Revision) -> None:
+    value = encode(revision).value
+
+    alert = Alert.model_validate_json(value, strict=True)
+
+    assert json.loads(value) == alert.model_dump(mode="json")
+    assert list(json.loads(value)) == list(alert.model_dump())
+    assert alert == to_alert(revision)
 
 
 @given(revisions())

@@ -13,7 +13,7 @@ from pipeline.core.event_time import EventTime, format_event_time, ticks
 from pipeline.core.model import AssignmentId, Fact, Position, Seen
 from pipeline.core.policy import Policy, Reason, TenantPolicy
 from pipeline.core.window import Window, Windows
-from pipeline.ports import Dossier, Published, Reach, Reaches, Status
+from pipeline.ports import Dossier, Published, Reach, Reaches, Revision, Status
 from pipeline.stages.evaluate import Evaluate
 from topics.alert import Alert
 
@@ -180,8 +180,8 @@ def test_many_requests_are_published_in_several_transactions_until_the_batch_is_
     stage.knows(*many)
     ids = [one.id for one in many]
 
-    # Each transaction asks twice, before it reads and before it publishes.
-    is_done = run(stage.stage(Policy())(ids, stage.log, ready_times(4)))
+    # Once before it reads and once before it publishes, then it is lost.
+    is_done = run(stage.stage(Policy())(ids, stage.log, ready_times(2)))
     published = len(stage.alerts())
     run(stage.stage(Policy())(ids, stage.log, always))
 
@@ -189,6 +189,50 @@ def test_many_requests_are_published_in_several_transactions_until_the_batch_is_
     assert 0 < published < 50
     assert len(stage.alerts()) == 50
     assert {one.revision for one in stage.alerts()} == {1}
+
+
+class CountedLog:
+    """Counts the transactions of a log, and the pieces of evidence in each."""
+
+    def __init__(self, log: MemoryAlerts) -> None:
+        self.evidence: list[int] = []
+        self._log = log
+
+    def last(self, alert_id: str) -> Published | None:
+        return self._log.last(alert_id)
+
+    async def publish(self, revisions: Sequence[Revision]) -> None:
+        self.evidence.append(sum(len(one.verdict.risk) for one in revisions))
+        await self._log.publish(revisions)
+
+
+def test_a_flood_is_published_in_few_transactions() -> None:
+    stage = Stage()
+    many = [an_assignment(delegated=True, event_id=f"event-{number:04}") for number in range(1000)]
+    stage.knows(*many)
+    log = CountedLog(stage.log)
+
+    run(stage.stage(Policy())([one.id for one in many], log, always))
+
+    assert len(stage.alerts()) == 1000
+    assert len(log.evidence) <= 6
+
+
+def test_assignments_of_much_evidence_are_published_in_many_transactions() -> None:
+    stage = Stage()
+    light = [an_assignment(delegated=True, event_id=f"light-{number:02}") for number in range(20)]
+    heavy = [
+        an_assignment(upn="eve@example.org", identity="", event_id=f"heavy-{number:02}")
+        for number in range(40)
+    ]
+    risks = [a_risk(upn="eve@example.org", at=shifted(MONDAY, plus_ticks=n)) for n in range(400)]
+    stage.knows(*light, *heavy, *risks)
+    log = CountedLog(stage.log)
+
+    run(stage.stage(Policy())([one.id for one in (*light, *heavy)], log, always))
+
+    assert len(stage.alerts()) == 60
+    assert max(log.evidence) <= 2_000
 
 
 def test_an_alert_withdrawn_by_a_narrower_window_keeps_its_evidence_and_can_come_back() -> None:

@@ -27,6 +27,7 @@ from pipeline.sources.reading import (
         (b'["\\ud800", 1, null]', ["\ufffd", 1, None]),
         (b"[1e400, -1e400]", [float("inf"), float("-inf")]),
         (b"[Infinity]", [float("inf")]),
+        (b"9" * 5_000, float("inf")),
         (b"12345678901234567890123", 12345678901234567890123.0),
         ('{"a": "é"}', {"a": "é"}),
         ('["\\ud800"]', ["\ufffd"]),
@@ -34,6 +35,25 @@ from pipeline.sources.reading import (
 )
 def test_json_is_read_leniently(data: bytes | str, value: Json) -> None:
     assert read_json(data) == value
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        "18446744073709551615",
+        "18446744073709551616",
+        "-9223372036854775808",
+        "-9223372036854775809",
+    ],
+)
+def test_integers_are_read_alike_whatever_stands_beside_them(number: str) -> None:
+    alone = read_json(number)
+
+    beside = read_json(f"[{number}, Infinity]")
+
+    assert beside == [alone, float("inf")]
+    assert isinstance(beside, list)
+    assert type(beside[0]) is type(alone)
 
 
 @pytest.mark.parametrize(
@@ -49,7 +69,6 @@ def test_json_is_read_leniently(data: bytes | str, value: Json) -> None:
         '{"a": 1}'.encode("utf-16"),
         '{"a": 1}'.encode("utf-16-le"),
         b"[" * 100_000 + b"]" * 100_000,
-        b"9" * 5_000,
         "nonsense",
     ],
 )

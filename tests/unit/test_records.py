@@ -21,6 +21,7 @@ from pipeline.reader.sieve import Sieve
 HERE = Partition("t", 3)
 NEEDLE = b"needle"
 DECOMPRESSOR = Decompressor()
+END = 1 << 62
 
 Header = tuple[str, bytes | None]
 Record = tuple[bytes | None, bytes | None, list[Header], int]
@@ -84,15 +85,19 @@ def with_attributes(batch: bytes, attributes: int) -> bytes:
     return bytes(changed)
 
 
-def sift(batch: bytes, *, start_offset: int = 0, sieve: Sieve | None = None) -> Sifted:
+def sift(
+    batch: bytes, *, start_offset: int = 0, end_offset: int = END, sieve: Sieve | None = None
+) -> Sifted:
     [(start, stop)] = records.extents(batch)
     header = records.read_header(batch, start, stop)
     payload = records.read_payload(batch, start, stop, header, DECOMPRESSOR)
-    return records.sift(payload, header, HERE, start_offset, sieve)
+    return records.sift(payload, header, HERE, start_offset, end_offset, sieve)
 
 
-def judged(batch: bytes, *, start_offset: int, sieve: Sieve | None) -> tuple[int, list[Candidate]]:
-    kept = [record for record in DefaultRecordBatch(batch) if record.offset >= start_offset]
+def judged(
+    batch: bytes, *, start_offset: int, end_offset: int = END, sieve: Sieve | None
+) -> tuple[int, list[Candidate]]:
+    kept = [one for one in DefaultRecordBatch(batch) if start_offset <= one.offset < end_offset]
     candidates = [
         Candidate(
             Position(*HERE, record.offset),
@@ -108,19 +113,27 @@ def judged(batch: bytes, *, start_offset: int, sieve: Sieve | None) -> tuple[int
 
 
 @settings(max_examples=200)
-@given(RECORDS, CODECS, st.integers(0, 1 << 40), st.integers(-5, 35), st.booleans())
+@given(
+    RECORDS,
+    CODECS,
+    st.integers(0, 1 << 40),
+    st.integers(-5, 35),
+    st.one_of(st.integers(0, 35), st.just(1 << 50)),
+    st.booleans(),
+)
 def test_sifting_counts_and_keeps_what_aiokafka_would(
-    rows: list[Record], codec: int, base_offset: int, skipped: int, sieved: bool
+    rows: list[Record], codec: int, base_offset: int, skipped: int, size: int, sieved: bool
 ) -> None:
     batch = a_batch(rows, base_offset=base_offset, codec=codec)
     sieve = Needle() if sieved else None
+    start = base_offset + skipped
 
-    sifted = sift(batch, start_offset=base_offset + skipped, sieve=sieve)
+    sifted = sift(batch, start_offset=start, end_offset=start + size, sieve=sieve)
 
     assert (sifted.count, sifted.candidates) == judged(
-        batch, start_offset=base_offset + skipped, sieve=sieve
+        batch, start_offset=start, end_offset=start + size, sieve=sieve
     )
-    assert sifted.next_offset == base_offset + len(rows)
+    assert sifted.next_offset == min(base_offset + len(rows), start + size)
 
 
 def test_a_batch_without_a_decisive_word_is_only_counted() -> None:
@@ -204,7 +217,7 @@ def test_a_record_that_reaches_over_the_end_of_its_batch_is_malformed() -> None:
     payload = records.Payload(batch, records.HEADER_SIZE, len(batch) - 1)
 
     with pytest.raises(Malformed, match="where 25 are left"):
-        records.sift(payload, records.read_header(batch, 0, len(batch)), HERE, 0, None)
+        records.sift(payload, records.read_header(batch, 0, len(batch)), HERE, 0, END, None)
 
 
 def test_an_unknown_compression_is_malformed() -> None:

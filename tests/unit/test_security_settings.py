@@ -12,6 +12,7 @@ from pipeline.adapters.redis_client import connect
 from pipeline.cli import command_line
 from pipeline.config import Settings, load_settings
 from pipeline.core.errors import ConfigError
+from pipeline.security import aiokafka_of
 from pipeline.wiring import _reading
 
 SECRET = "hunter2"  # noqa: S105 - what must not show
@@ -69,6 +70,10 @@ def test_event_hubs_can_be_said(monkeypatch: pytest.MonkeyPatch) -> None:
         "sasl_plain_username": EVENT_HUBS_USER,
         "sasl_plain_password": CONNECTION_STRING,
     }
+    translated = aiokafka_of(kafka.client())
+    assert translated.pop("bootstrap_servers") == kafka.bootstrap_servers
+    assert translated.pop("ssl_context").check_hostname
+    assert translated == told
 
 
 def test_certificates_reach_every_client(

@@ -1,0 +1,122 @@
+"""Bounded stretches of partitions through the worker's own hot path, for callers without a loop."""
+
+import asyncio
+import time
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from functools import partial
+from typing import Any, Final
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import (
+    KafkaError,
+    OffsetOutOfRangeError,
+    TopicAuthorizationFailedError,
+)
+
+from pipeline.core.errors import BrokerUnavailable
+from pipeline.reader.aiokafka_parts import client as parts
+from pipeline.reader.aiokafka_parts import fetched, wire
+from pipeline.reader.connection import METADATA_PAUSE, disconnect, refusal
+from pipeline.reader.frames import Buffers
+from pipeline.reader.records import Sifted
+from pipeline.reader.sieve import Sieve
+from pipeline.reader.sifting import Sifter
+
+_FETCH_BYTES: Final = 8 << 20
+_BUFFER_BYTES: Final = _FETCH_BYTES + (1 << 20)
+_SLICE_SECONDS: Final = 0.2
+_LEAVES_WITHIN: Final = 1.0
+
+
+class SiftedSlices:
+    """Reads stretches of partitions, one after another, without a group and without commits.
+
+    Args:
+        client: Arguments of `AIOKafkaConsumer`, `bootstrap_servers` among them.
+        sieve: Lets values through.
+        within: How long the broker may be silent.
+
+    Raises:
+        BrokerUnavailable: no broker answers.
+    """
+
+    def __init__(self, client: Mapping[str, Any], sieve: Sieve, within: timedelta) -> None:
+        self._sifter = Sifter(sieve, batch_candidates=1 << 30)
+        self._within = within.total_seconds()
+        self._where = client["bootstrap_servers"]
+        self._runner = asyncio.Runner()
+        try:
+            self._consumer = self._runner.run(self._started(client))
+        except BaseException:
+            self._runner.close()
+            raise
+
+    def close(self) -> None:
+        """Let go of the broker."""
+        self._runner.run(disconnect(self._consumer, within=_LEAVES_WITHIN))
+        self._runner.close()
+
+    def read(self, topic: str, partition: int, first: int, end: int) -> Iterator[Sifted]:
+        """Yield what is left of the committed values of the offsets [first, end).
+
+        Raises:
+            BrokerRefuses: our user may not read there.
+            BrokerUnavailable: the broker does not answer, the records are gone, or a stored batch
+                is not as it should be.
+        """
+        ours, where = TopicPartition(topic, partition), f"{topic}[{partition}]@{first}..{end}"
+        self._sifter.end = end
+        try:
+            self._runner.run(self._go_to(ours, first))
+            at, heard_at = first, time.monotonic()
+            while at < end:
+                for sifted in self._runner.run(self._next(ours)):
+                    at, heard_at = sifted.next_offset, time.monotonic()
+                    yield sifted
+                if time.monotonic() - heard_at > self._within:
+                    raise BrokerUnavailable(
+                        f"{where}: nothing comes for {self._within:g} s: is the broker there"
+                    )
+        except TopicAuthorizationFailedError as error:
+            raise refusal(error) from error
+        except OffsetOutOfRangeError as error:
+            raise BrokerUnavailable(
+                f"{where}: its records were deleted meanwhile: begin again"
+            ) from error
+        except KafkaError as error:
+            raise BrokerUnavailable(f"{where}: {error}: is the broker there") from error
+
+    async def _started(self, client: Mapping[str, Any]) -> AIOKafkaConsumer:
+        consumer = AIOKafkaConsumer(
+            **client,
+            enable_auto_commit=False,
+            auto_offset_reset="none",  # a lost offset must not pass for an end or a beginning
+            isolation_level="read_committed",
+            fetch_max_bytes=_FETCH_BYTES,
+            max_partition_fetch_bytes=_FETCH_BYTES,
+        )
+        parts.be_patient(consumer, METADATA_PAUSE)
+        wire.receive_in_place(
+            consumer, Buffers(_BUFFER_BYTES), partial(fetched.sift_answer, self._sifter)
+        )
+        try:
+            async with asyncio.timeout(self._within):
+                await consumer.start()
+        except (KafkaError, TimeoutError) as error:
+            await disconnect(consumer, within=_LEAVES_WITHIN)
+            raise BrokerUnavailable(
+                f"{self._where}: no broker answers: is it there ({error or type(error).__name__})"
+            ) from error
+        fetched.hand_on_sifted(consumer, lambda: None)
+        return consumer
+
+    async def _go_to(self, partition: TopicPartition, offset: int) -> None:
+        self._consumer.assign([partition])
+        self._consumer.seek(partition, offset)
+
+    async def _next(self, partition: TopicPartition) -> list[Sifted]:
+        found: dict[TopicPartition, list[Sifted]] = await self._consumer.getmany(
+            partition, timeout_ms=round(1000 * _SLICE_SECONDS)
+        )
+        return found.get(partition, [])

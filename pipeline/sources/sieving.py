@@ -1,0 +1,63 @@
+"""Decode of an envelope only the records that can matter: most of them never become objects."""
+
+from typing import Final
+
+from pyperscan import BlockDatabase, BlockScanner, Pattern, Scan
+
+from pipeline.sources.decode import Decoder
+from pipeline.sources.envelope import unread_records
+from pipeline.sources.outcome import Ignored, Record, Why
+from pipeline.sources.sieve import Sieve
+
+_OBJECT: Final = ord("{")
+_TABLE: Final = BlockDatabase(
+    Pattern(rb'(?i)"AdvancedHunting-(?:IdentityInfo|BehaviorEntities|GraphAPIAuditEvents)"'),
+    Pattern(rb'(?i)"MicrosoftGraphActivityLogs"'),
+)
+_TEXT: Final = BlockDatabase(Pattern(rb'"properties"\s*:\s*"'))
+"""A record of such a table whose properties are a text may be malformed for that alone."""
+
+_REST: Final = Ignored(Why.NO_DECISIVE_WORD)
+
+
+class SievingDecoder:
+    """Decodes values as `Decoder` does, as far as facts and malformed records go.
+
+    Those records of an envelope that can be neither come as one that is ignored, behind the others,
+    and says how many it stands for. Not for two threads at once.
+
+    Args:
+        decode: What decodes the records that may matter.
+    """
+
+    def __init__(self, decode: Decoder) -> None:
+        self._decode = decode
+        self._sieve = Sieve(decode.matching)
+        self._table, self._text = (words.build(None, _ended) for words in (_TABLE, _TEXT))
+
+    def __call__(self, value: bytes | None) -> list[Record]:
+        """Take a value apart; the records returned stand for all of it."""
+        records = unread_records(value) if value else None
+        if records is None:
+            return self._decode(value)
+        may_be_text = self._may_be_text(value or b"")
+        opened = [
+            self._decode.record(index, record)
+            for index, record in enumerate(records)
+            if record[0] != _OBJECT
+            or self._sieve.admits(record)
+            or (may_be_text and self._may_be_text(record))
+        ]
+        rest = len(records) - len(opened)
+        return [*opened, Record(None, _REST, records=rest)] if rest else opened
+
+    def _may_be_text(self, data: bytes | memoryview) -> bool:
+        return _holds(self._table, data) and _holds(self._text, data)
+
+
+def _holds(words: BlockScanner, data: bytes | memoryview) -> bool:
+    return words.scan(data) is Scan.Terminate
+
+
+def _ended(_context: None, _word: int, _first: int, _end: int) -> Scan:
+    return Scan.Terminate
