@@ -212,7 +212,7 @@ class AlertLog(Protocol):
         ...
 
     async def publish(self, revisions: Sequence[Revision]) -> None:
-        """Publish all of the revisions or none; afterwards `last` returns them.
+        """Publish all of the revisions or none; afterwards readers and `last` see them.
 
         Raises:
             LostOwnership: another writer may have taken over, or the outcome is unknown. This

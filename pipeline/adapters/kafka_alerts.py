@@ -26,7 +26,9 @@ from pipeline.ports import Published, Revision
 from topics.catalogue import ALERT_MAX_BYTES, ALERTS
 
 TRANSACTION_SECONDS: Final = 10
+# Longer than a transaction may stay open, whoever has died in it.
 _COMMIT_SECONDS: Final = 12.0
+_LOOKS_EVERY: Final = 0.003
 _SLICE_SECONDS: Final = 0.02
 _FACTS_A_TURN: Final = 100
 _PRODUCER: Final = {
@@ -67,6 +69,7 @@ class KafkaAlerts:
         self,
         partition: TopicPartition,
         producer: Producer,
+        consumer: Consumer,
         memory: "_Memory",
         executor: ThreadPoolExecutor,
     ) -> None:
@@ -74,6 +77,7 @@ class KafkaAlerts:
         self._partition = partition
         self._name = _name(partition)
         self._producer: Producer | None = producer
+        self._consumer = consumer
         self._memory = memory
         self._executor = executor
 
@@ -104,7 +108,7 @@ class KafkaAlerts:
         ours = TopicPartition(topic, partition)
         executor = ThreadPoolExecutor(1, thread_name_prefix=f"alerts-{partition}")
         try:
-            producer, memory = await asyncio.get_running_loop().run_in_executor(
+            producer, consumer, memory = await asyncio.get_running_loop().run_in_executor(
                 executor, _open, client, f"{application}-{partition}", ours, within
             )
         except KafkaException as error:
@@ -118,7 +122,7 @@ class KafkaAlerts:
             executor.shutdown(wait=False)
             raise
         _log.info("alerts.opened", partition=_name(ours), alerts=len(memory))
-        return cls(ours, producer, memory, executor)
+        return cls(ours, producer, consumer, memory, executor)
 
     def last(self, alert_id: str) -> Published | None:
         """Return the last revision of an alert, of whichever writer, or None."""
@@ -162,6 +166,7 @@ class KafkaAlerts:
             self._drop(producer)
 
     def _transact(self, producer: Producer, encoded: Sequence[Encoded]) -> None:
+        written = _Written()
         producer.begin_transaction()
         for one in encoded:
             producer.produce(
@@ -170,13 +175,28 @@ class KafkaAlerts:
                 one.key,
                 self._partition.partition,
                 headers=list(one.headers),
+                on_delivery=written,
             )
         producer.commit_transaction(_COMMIT_SECONDS)
+        # A commit that was confirmed may never be seen, see `_barrier`.
+        _stable_end(self._consumer, self._partition, written.end, _COMMIT_SECONDS)
 
     def _drop(self, producer: Producer) -> None:
-        """Let the executor's thread end the producer, as that may wait for the broker."""
+        """Let the executor's thread end the clients, as that may wait for the broker."""
         self._executor.submit(producer.purge)
+        self._executor.submit(self._consumer.close)
         self._executor.shutdown(wait=False)
+
+
+class _Written:
+    """Hears where records came to lie; `end` is the offset behind the last of them."""
+
+    def __init__(self) -> None:
+        self.end = 0
+
+    def __call__(self, error: KafkaError | None, message: Message) -> None:
+        if error is None:
+            self.end = (message.offset() or 0) + 1
 
 
 def _refusal(error: KafkaError, transactional_id: str, topic: str) -> BrokerRefuses | None:
@@ -231,7 +251,7 @@ class _Memory:
 
 def _open(
     client: Mapping[str, str], transactional_id: str, partition: TopicPartition, within: float
-) -> tuple[Producer, _Memory]:
+) -> tuple[Producer, Consumer, _Memory]:
     producer = Producer({**client, **_PRODUCER, "transactional.id": transactional_id})
     producer.init_transactions(within)
     try:
@@ -241,9 +261,15 @@ def _open(
             raise refused from error
         raise
     memory = _Memory()
-    for message in _committed(client, partition, barrier, within):
-        memory.keep(message.key() or b"", message.value())
-    return producer, memory
+    consumer = Consumer({**client, **_CONSUMER})
+    try:
+        end = _stable_end(consumer, partition, barrier, within)
+        for message in _committed(consumer, partition, end, within):
+            memory.keep(message.key() or b"", message.value())
+    except BaseException:
+        consumer.close()
+        raise
+    return producer, consumer, memory
 
 
 def _barrier(producer: Producer, partition: TopicPartition, within: float) -> int:
@@ -257,65 +283,61 @@ def _barrier(producer: Producer, partition: TopicPartition, within: float) -> in
     every owner is an abort: nobody has seen what it takes away, and whoever takes a partition over
     asks for all its evaluations again.
     """
-    offsets: list[int] = []
-
-    def reported(error: KafkaError | None, message: Message) -> None:
-        if error is None:
-            offsets.append(message.offset() or 0)
-
+    written = _Written()
     producer.begin_transaction()
     # Nobody sees it; it has a key because compacted topics want one.
-    producer.produce(partition.topic, None, b"", partition.partition, on_delivery=reported)
+    producer.produce(partition.topic, None, b"", partition.partition, on_delivery=written)
     producer.flush(within)
-    if not offsets:
+    if not written.end:
         producer.commit_transaction(within)  # there is nothing to commit: it raises the reason
     producer.abort_transaction(within)
-    return offsets[0]
+    return written.end
+
+
+def _stable_end(consumer: Consumer, partition: TopicPartition, at_least: int, within: float) -> int:
+    """Wait until all before an offset is decided, and return up to where it is.
+
+    Markers are written just after a commit or an abort was confirmed.
+    """
+    deadline = time.monotonic() + within
+    while True:
+        _, end = from_the_leader(
+            lambda: consumer.get_watermark_offsets(partition, within, cached=False),
+            consumer,
+            partition.topic,
+            within=within,
+        )
+        if end >= at_least:
+            return end
+        if time.monotonic() > deadline:
+            raise KafkaException(
+                KafkaError(
+                    _TIMED_OUT, f"a transaction of a lost or another owner is open at @{end}"
+                )
+            )
+        time.sleep(_LOOKS_EVERY)
 
 
 def _committed(
-    client: Mapping[str, str], partition: TopicPartition, barrier: int, within: float
+    consumer: Consumer, partition: TopicPartition, end: int, within: float
 ) -> Iterator[Message]:
-    """Yield what was committed before a barrier, from the first offset on.
-
-    Only a transaction of another writer, who should not be there, keeps the last stable offset
-    from passing the barrier; time then runs out.
-    """
+    """Yield what is committed before an end, from the first offset on."""
     deadline = time.monotonic() + within
-    consumer = Consumer({**client, **_CONSUMER})
-    try:
-        while (end := _stable_end(consumer, partition, within)) <= barrier:
-            if time.monotonic() > deadline:
-                raise KafkaException(
-                    KafkaError(_TIMED_OUT, f"a transaction of another writer is open at @{end}")
-                )
-            time.sleep(_SLICE_SECONDS)
-        consumer.assign([TopicPartition(partition.topic, partition.partition, OFFSET_BEGINNING)])
-        at = 0
-        while at < end:
-            if time.monotonic() > deadline:
-                raise KafkaException(KafkaError(_TIMED_OUT, f"read back to {at} of {end}"))
-            for message in consumer.consume(1000, _SLICE_SECONDS):
-                error, offset = message.error(), message.offset() or 0
-                if error is None:
-                    yield message
-                    at = offset + 1
-                elif error.code() == _PARTITION_EOF:
-                    at = offset
-                elif error.code() != NEVER_JOINED:
-                    raise KafkaException(error)
-    finally:
-        consumer.close()
-
-
-def _stable_end(consumer: Consumer, partition: TopicPartition, within: float) -> int:
-    _, end = from_the_leader(
-        lambda: consumer.get_watermark_offsets(partition, within, cached=False),
-        consumer,
-        partition.topic,
-        within=within,
-    )
-    return end
+    consumer.assign([TopicPartition(partition.topic, partition.partition, OFFSET_BEGINNING)])
+    at = 0
+    while at < end:
+        if time.monotonic() > deadline:
+            raise KafkaException(KafkaError(_TIMED_OUT, f"read back to {at} of {end}"))
+        for message in consumer.consume(1000, _SLICE_SECONDS):
+            error, offset = message.error(), message.offset() or 0
+            if error is None:
+                yield message
+                at = offset + 1
+            elif error.code() == _PARTITION_EOF:
+                at = offset
+            elif error.code() != NEVER_JOINED:
+                raise KafkaException(error)
+    consumer.unassign()
 
 
 def _name(partition: TopicPartition) -> str:

@@ -147,7 +147,8 @@ def _on_open(found: KafkaStanding, now_ms: int) -> Iterator[Finding]:
             str(place),
             f"a transaction is open at @{stable} {since_when}: {counted(held, 'offset')} behind "
             "it are seen by nobody",
-            "end its producer; if it stays open: kafka-transactions.sh find-hanging and abort",
+            "let its producer commit once more: Kafka 4.3 and 4.4 may lose the marker of a commit "
+            "that they confirmed (KAFKA-20734); kafka-transactions.sh abort would lose the records",
         )
 
 

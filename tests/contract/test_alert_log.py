@@ -326,13 +326,32 @@ def test_a_partition_is_not_taken_over_while_another_writer_holds_it_undecided(
         log.close()
         return log.last(revision.verdict.alert_id)
 
-    with pytest.raises(BrokerUnavailable, match="another writer is open at @0"):
+    with pytest.raises(BrokerUnavailable, match="open at @0"):
         asyncio.run(run(within=2))
     other.commit_transaction(30)
     last = asyncio.run(run(within=30))
 
     assert last is not None
     assert last.number == 1
+
+
+@pytest.mark.stack
+def test_what_readers_do_not_see_is_not_published(stack: Addresses, prefix: str) -> None:
+    name, revision = prefix + "alerts", a_revision()
+    create_alerts_topic(name, stack.client)
+
+    async def run() -> Published | None:
+        log = await KafkaAlerts.open(PARTITION, client=stack.client, application=name, topic=name)
+        hidden = encode(a_revision("hidden"))
+        await leave_undecided(stack.client, f"{name}-lost", name, PARTITION, hidden.value)
+        with pytest.raises(LostOwnership, match="is open at"):
+            await log.publish([revision])
+        return log.last(revision.verdict.alert_id)
+
+    last = asyncio.run(run())
+
+    assert last is None
+    assert list(committed_on(stack.client, name)) == []
 
 
 def test_a_broker_that_is_away_is_said_to_be_away() -> None:
