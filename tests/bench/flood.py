@@ -160,7 +160,7 @@ def _round(addresses: Addresses, logs: Path, flood: Flood, audit: str) -> Floode
         return flooded
     finally:
         worker.stop()
-        for name in (audit, EVALUATIONS, ALERTS):
+        for name in (audit, _RISK_TOPIC, EVALUATIONS, ALERTS):
             topic.delete(client, name)
 
 
