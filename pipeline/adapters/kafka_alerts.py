@@ -166,7 +166,7 @@ class KafkaAlerts:
             self._drop(producer)
 
     def _transact(self, producer: Producer, encoded: Sequence[Encoded]) -> None:
-        written = _Written()
+        written, last = _Written(), encoded[-1]
         producer.begin_transaction()
         for one in encoded:
             producer.produce(
@@ -175,7 +175,7 @@ class KafkaAlerts:
                 one.key,
                 self._partition.partition,
                 headers=list(one.headers),
-                on_delivery=written,
+                on_delivery=written if one is last else None,
             )
         producer.commit_transaction(_COMMIT_SECONDS)
         # A commit that was confirmed may never be seen, see `_barrier`.
@@ -189,7 +189,7 @@ class KafkaAlerts:
 
 
 class _Written:
-    """Hears where records came to lie; `end` is the offset behind the last of them."""
+    """Hears where a record came to lie; `end` is the offset behind it."""
 
     def __init__(self) -> None:
         self.end = 0

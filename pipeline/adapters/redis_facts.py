@@ -101,13 +101,16 @@ class RedisFacts:
 
     def _check(self, commands: Sequence[Command], replies: Sequence[Any]) -> None:
         # Of a key's two renewals the last one stays: the first finds nothing when the key is new.
-        confirmed = dict(zip(commands, replies, strict=True))
-        for command, reply in confirmed.items():
-            if command[0] == "EXPIRE" and not reply:
-                raise StoreUnavailable(
-                    f"{where(self._client)}: a key was gone as soon as it was written: "
-                    "find out who flushes or evicts, then write again"
-                )
+        renewed = {
+            command[1]: reply
+            for command, reply in zip(commands, replies, strict=True)
+            if command[0] == "EXPIRE"
+        }
+        if not all(renewed.values()):
+            raise StoreUnavailable(
+                f"{where(self._client)}: a key was gone as soon as it was written: "
+                "find out who flushes or evicts, then write again"
+            )
 
     async def touched(self, facts: Sequence[Fact]) -> frozenset[AssignmentId]:
         """Return the assignments that the facts touch, in at most three round trips.

@@ -34,7 +34,12 @@ class QuickRedis(Redis):
 
 
 class QuickPipeline(Pipeline):
-    """Sends all of its commands at once, and reads all of the replies."""
+    """Sends all of its commands at once, and reads all of the replies; it watches no keys."""
+
+    def execute_command(self, *args: Any, **options: Any) -> Any:
+        """Queue a command."""
+        self.command_stack.append((args, options))
+        return self
 
     async def execute(self, raise_on_error: bool = True) -> list[Any]:  # noqa: FBT001, FBT002
         """Return the replies, errors that the server replied among them.

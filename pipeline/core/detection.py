@@ -7,19 +7,21 @@ Users or All Devices.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 OPERATIONS_THAT_COUNT: Final = frozenset(
     {"Create MobileAppAssignment", "Patch MobileAppAssignment"}
 )
 RESULT_THAT_COUNTS: Final = "Success"
+INTENT: Final = "Intent"
+TARGET_TYPE: Final = "Target.Type"
+PROPERTIES_THAT_COUNT: Final = frozenset({INTENT, TARGET_TYPE})
 TARGET_TYPES_OF_ALL: Final = frozenset(
     {"AllLicensedUsersAssignmentTarget", "AllDevicesAssignmentTarget"}
 )
 
 
-@dataclass(frozen=True, slots=True)
-class ModifiedProperty:
+class ModifiedProperty(NamedTuple):
     """What a target's property was set to, as text."""
 
     name: str
@@ -28,7 +30,10 @@ class ModifiedProperty:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One target of an audit event, under the name by which the seed groups targets."""
+    """One target of an audit event, under the name by which the seed groups targets.
+
+    Of its properties those that count are enough.
+    """
 
     group: str
     properties: tuple[ModifiedProperty, ...]
@@ -36,12 +41,12 @@ class Target:
     @property
     def is_required(self) -> bool:
         """Tell whether the app becomes Required here."""
-        return any(one.name == "Intent" and one.new == "Required" for one in self.properties)
+        return any(one.name == INTENT and one.new == "Required" for one in self.properties)
 
     @property
     def types_of_all(self) -> frozenset[str]:
         """Return the target types that mean everybody."""
-        types = (one.new for one in self.properties if one.name == "Target.Type")
+        types = (one.new for one in self.properties if one.name == TARGET_TYPE)
         return TARGET_TYPES_OF_ALL.intersection(types)
 
 

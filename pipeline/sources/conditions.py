@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from pipeline.core.detection import (
+    INTENT,
     OPERATIONS_THAT_COUNT,
     RESULT_THAT_COUNTS,
+    TARGET_TYPE,
     TARGET_TYPES_OF_ALL,
     Target,
     detect,
@@ -151,7 +153,7 @@ def _of_properties(stored: Json) -> Iterator[Condition]:
 
 
 def _of_targets(targets: Sequence[Target]) -> Iterator[Condition]:
-    intents, types = (_set_to(targets, name) for name in ("Intent", "Target.Type"))
+    intents, types = (_set_to(targets, name) for name in (INTENT, TARGET_TYPE))
     yield _condition("intent", intents, holds=any(one.is_required for one in targets))
     yield _condition("target_type", types, holds=any(one.types_of_all for one in targets))
     assigned = detect(targets)

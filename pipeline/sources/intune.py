@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from pipeline.core.detection import (
+    PROPERTIES_THAT_COUNT,
     MassAssignment,
     ModifiedProperty,
     Target,
@@ -109,9 +110,9 @@ def _target(target: Json) -> Target:
     return Target(
         group=text_of(target.get("Name")) or text_of(target),
         properties=tuple(
-            ModifiedProperty(name=_exact(one.get("Name")), new=_exact(one.get("New")))
+            ModifiedProperty(name, _exact(one.get("New")))
             for one in expanded(target.get("ModifiedProperties"))
-            if isinstance(one, dict)
+            if isinstance(one, dict) and (name := _exact(one.get("Name"))) in PROPERTIES_THAT_COUNT
         ),
     )
 
