@@ -45,6 +45,7 @@ class SiftedSlices:
         self._sifter = Sifter(sieve, batch_candidates=1 << 30)
         self._within = within.total_seconds()
         self._where = client["bootstrap_servers"]
+        self._received: list[Sifted] = []
         self._runner = asyncio.Runner()
         try:
             self._consumer = self._runner.run(self._started(client))
@@ -71,7 +72,8 @@ class SiftedSlices:
             self._runner.run(self._go_to(ours, first))
             at, heard_at = first, time.monotonic()
             while at < end:
-                for sifted in self._runner.run(self._next(ours)):
+                self._runner.run(self._receive(ours))
+                for sifted in self._received:
                     at, heard_at = sifted.next_offset, time.monotonic()
                     yield sifted
                 if time.monotonic() - heard_at > self._within:
@@ -115,8 +117,9 @@ class SiftedSlices:
         self._consumer.assign([partition])
         self._consumer.seek(partition, offset)
 
-    async def _next(self, partition: TopicPartition) -> list[Sifted]:
+    async def _receive(self, partition: TopicPartition) -> None:
+        # Not returned: the runner shows the signal module its task, which writes out its result.
         found: dict[TopicPartition, list[Sifted]] = await self._consumer.getmany(
             partition, timeout_ms=round(1000 * _SLICE_SECONDS)
         )
-        return found.get(partition, [])
+        self._received = found.get(partition, [])

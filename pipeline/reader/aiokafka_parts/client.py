@@ -26,9 +26,10 @@ async def abandon(consumer: AIOKafkaConsumer) -> None:
     """Cancel the tasks of a consumer whose `stop` did not end, and close its connections."""
     coordinator, fetcher = consumer._coordinator, consumer._fetcher  # noqa: SLF001 - part 4
     tasks = [
-        coordinator and coordinator._coordination_task,  # noqa: SLF001 - part 4
-        coordinator and coordinator._heartbeat_task,  # noqa: SLF001 - part 4
-        coordinator and coordinator._commit_refresh_task,  # noqa: SLF001 - part 4
+        # A consumer without a group has a coordinator without these.
+        getattr(coordinator, "_coordination_task", None),
+        getattr(coordinator, "_heartbeat_task", None),
+        getattr(coordinator, "_commit_refresh_task", None),
         fetcher and fetcher._fetch_task,  # noqa: SLF001 - part 4
         *(fetcher._pending_tasks if fetcher else ()),  # noqa: SLF001 - part 4
     ]
