@@ -12,6 +12,7 @@ import signal
 import struct
 from collections.abc import Sequence
 from dataclasses import replace
+from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from aiokafka import AIOKafkaClient, AIOKafkaConsumer, TopicPartition
 from aiokafka.consumer.fetcher import Fetcher, FetchResult, PartitionRecords
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.errors import CorruptRecordException
+from aiokafka.protocol import fetch
+from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.legacy_records import LegacyRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
@@ -31,7 +34,7 @@ from hypothesis import strategies as st
 from pipeline.adapters import kafka_admin
 from pipeline.localstack import down, up
 from pipeline.reader.aiokafka_parts.client import be_patient, coordinator_answers
-from pipeline.reader.aiokafka_parts.fetched import SiftedBatches, SiftedRecords
+from pipeline.reader.aiokafka_parts.fetched import SiftedBatches, SiftedRecords, sift_answer
 from pipeline.reader.batch import Partition
 from pipeline.reader.records import Sifted
 from pipeline.reader.sifting import Sifter
@@ -202,6 +205,29 @@ def test_an_answer_that_holds_no_whole_batch_says_so() -> None:
         found = SiftedBatches(Sifter(None, 1).sift(data, Partition(*HERE), 0, []))
         assert found.has_next() == MemoryRecords(data).has_next()
         assert found.size_in_bytes() == MemoryRecords(data).size_in_bytes()
+
+
+@pytest.mark.parametrize("version", range(4, 12))
+@pytest.mark.parametrize("aborted", [None, [], [(7, 5)]])
+def test_the_answer_to_a_fetch_is_sifted_whatever_its_version(
+    version: int, aborted: list[tuple[int, int]] | None
+) -> None:
+    data = a_batch(3, [b"a", b"b"]) + a_batch(5, [b"c"], producer=7, transactional=True)
+    asked = FetchRequest(500, 1, 9, READ_COMMITTED, [("t", [(0, 4, 9)])])
+    request = asked.build(getattr(fetch, f"FetchRequest_v{version}"))
+    answer = getattr(fetch, f"FetchResponse_v{version}")
+    begun = (0,) if version >= 5 else ()
+    replica = (-1,) if version >= 11 else ()
+    partition = (0, 0, 6, 6, *begun, aborted, *replica, data)
+    session = (0, 0) if version >= 7 else ()
+    response = answer.decode(BytesIO(answer(0, *session, [("t", [partition])]).encode()))
+
+    sift_answer(Sifter(Everything(), 1000), request, response)
+
+    [(topic, [(*told, fetched)])] = response.topics
+    assert (topic, told[:4]) == ("t", [0, 0, 6, 6])
+    values = [one.value for each in fetched.stretches for one in each.candidates]
+    assert values == ([b"b"] if aborted else [b"b", b"c"])
 
 
 def test_a_fetch_result_hands_on_whatever_the_records_yield() -> None:

@@ -1,6 +1,7 @@
 """Part 2: what was sifted goes through aiokafka's fetcher in the place of records."""
 
 from collections.abc import Callable, Iterator
+from functools import cache
 from types import FunctionType, MethodType
 from typing import Any
 
@@ -15,23 +16,29 @@ from pipeline.reader.sifting import Fetched, Sifter
 
 def sift_answer(sifter: Sifter, request: Any, response: Any) -> None:
     """Replace the stored batches in the answer to a fetch, of whatever version, by `Fetched`."""
+    asked, told = _members(request.SCHEMA), _members(response.SCHEMA)
+    offset_at = asked.index("fetch_offset" if "fetch_offset" in asked else "offset")
+    aborted_at = told.index("aborted_transactions") if "aborted_transactions" in told else None
     offsets = {
-        (topic["topic"], each["partition"]): each.get("fetch_offset", each.get("offset"))
-        for topic in request.to_object()["topics"]
-        for each in topic["partitions"]
+        (topic, each[0]): each[offset_at]
+        for topic, partitions in request.topics
+        for each in partitions
     }
-    told = response.to_object()["topics"]
-    for (topic, partitions), named in zip(response.topics, told, strict=True):
-        for index, each in enumerate(named["partitions"]):
-            partition = Partition(topic, each["partition"])
-            aborted = [
-                (one["producer_id"], one["first_offset"])
-                for one in each.get("aborted_transactions") or ()
-            ]
-            fetched = sifter.sift(
-                each["message_set"] or b"", partition, offsets[partition], aborted
-            )
-            partitions[index] = (*partitions[index][:-1], fetched)
+    for topic, partitions in response.topics:
+        for index, each in enumerate(partitions):
+            partition = Partition(topic, each[0])
+            # Where none was aborted, there may be nothing in place of an empty list.
+            aborted = (aborted_at is not None and each[aborted_at]) or ()
+            fetched = sifter.sift(each[-1] or b"", partition, offsets[partition], aborted)
+            partitions[index] = (*each[:-1], fetched)
+
+
+@cache
+def _members(schema: Any) -> tuple[str, ...]:
+    """Name what a request or an answer says of each partition; the first is its number."""
+    topics = schema.fields[schema.names.index("topics")]
+    names: tuple[str, ...] = topics.array_of.fields[1].array_of.names
+    return names
 
 
 def hand_on_sifted(consumer: AIOKafkaConsumer, arrived: Callable[[], None]) -> None:
