@@ -106,6 +106,11 @@ def settle(rig: Rig) -> None:
 
 def wait_until_it_is_rebuilt(rig: Rig, worker: Worker) -> None:
     until(lambda: "store: facts are not complete" in readiness(worker), "not ready", 10)
+    wait_until_it_is_ready(rig, worker)
+
+
+def wait_until_it_is_ready(rig: Rig, worker: Worker) -> None:
+    """Wait until the worker itself has seen it: only then it says what is lost next."""
     rig.wait_until_ready(worker)
     until(lambda: worker.metrics()["masswatch_store_ready"] == 1, "ready in the metrics", 5)
 
@@ -140,7 +145,7 @@ def test_a_redis_that_came_back_with_an_old_state_is_not_believed(
     rig: Rig, own_stack: Stack
 ) -> None:
     worker = rig.start_worker()
-    rig.wait_until_ready(worker)
+    wait_until_it_is_ready(rig, worker)
     with redis.Redis.from_url(own_stack.redis_url) as client:
         client.save()
     rig.send([an_assignment("event-1"), a_graph_request("event-1")])
