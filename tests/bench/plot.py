@@ -114,7 +114,7 @@ def _legend(panels: Sequence[_Panel]) -> Iterator[str]:
     yield f'<text class="title" x="8" y="20">{_TITLE}</text>'
     codecs = {_codec(row): None for one in panels for found in one.ways.values() for row in found}
     for place, codec in enumerate(codecs):
-        x = _LEFT + 60 + place * 130
+        x = _LEFT + 130 + place * 130
         yield _mark(codec, x + 6, 16)
         yield f'<text x="{x + 18}" y="20">{escape(codec)}</text>'
 
