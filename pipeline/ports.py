@@ -38,6 +38,17 @@ class Spots(Protocol):
         ...
 
 
+class Sieve(Spots, Protocol):
+    """Tells by bytes alone which values can be dropped without being decoded (law 4).
+
+    A value in which `spots` finds no whole word can be dropped.
+    """
+
+    def admits(self, value: bytes) -> bool:
+        """Tell whether one value holds a decisive word."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
     """A record nobody could use: the whole value, why, and which record of it.

@@ -4,8 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pipeline.core.model import Position
-from pipeline.ports import Candidate, Spots
-from pipeline.reader.sieve import Sieve
+from pipeline.ports import Candidate, Sieve, Spots
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,11 +13,9 @@ from pipeline.core.policy import Policy
 from pipeline.ports import Candidate
 from pipeline.slices.shard import Shard
 from pipeline.sources.decode import Decoder
-from pipeline.sources.outcome import Ignored, Malformed, Record
+from pipeline.sources.outcome import Decode, Ignored, Malformed
 from pipeline.sources.sieve import AnySieve, Sieve
 from pipeline.sources.sieving import SievingDecoder
-
-Decode = Callable[[bytes | None], list[Record]]
 
 
 class Reading(NamedTuple):

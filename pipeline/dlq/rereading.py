@@ -1,17 +1,14 @@
 """What today's code and policy make of the value of a dead letter."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipeline.adapters.kafka_sinks import read_request
 from pipeline.core.model import Fact, Position
 from pipeline.dlq.letter import Letter, Origin
 from pipeline.ports import Candidate
-from pipeline.sources.outcome import Ignored, Malformed, Record
+from pipeline.sources.outcome import Decode, Ignored, Malformed, Record
 from topics.catalogue import EVALUATIONS
-
-Decode = Callable[[bytes | None], list[Record]]
-"""Takes a value apart into its records."""
 
 
 @dataclass(frozen=True, slots=True)

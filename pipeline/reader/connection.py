@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
+from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaConsumer
@@ -21,7 +22,7 @@ from pipeline.reader.settings import ReaderSettings
 from pipeline.reader.sifting import Sifter
 
 _NEVER = timedelta(days=20)
-METADATA_PAUSE = 0.25
+_METADATA_PAUSE = 0.25
 _ABANDON_WITHIN = 1.0
 _MEBIBYTE = 1 << 20
 
@@ -42,7 +43,8 @@ async def connect(
         BrokerUnavailable: no broker answers in time.
         ConfigError: a topic does not exist.
     """
-    consumer = AIOKafkaConsumer(
+    consumer = sifting_consumer(
+        sifter,
         bootstrap_servers=settings.bootstrap_servers,
         group_id=settings.group_id,
         session_timeout_ms=_milliseconds(settings.session_timeout),
@@ -55,26 +57,11 @@ async def connect(
         max_partition_fetch_bytes=settings.partition_fetch_max_bytes,
         partition_assignment_strategy=(RoundRobinPartitionAssignor,),
         auto_offset_reset="earliest",
-        enable_auto_commit=False,
-        isolation_level="read_committed",
         **settings.client,
     )
-    client.be_patient(consumer, METADATA_PAUSE)
-    wire.receive_in_place(
-        consumer,
-        Buffers(largest=settings.fetch_max_bytes + _MEBIBYTE),
-        partial(fetched.sift_answer, sifter),
+    existing = await start(
+        consumer, settings.bootstrap_servers, settings.start_timeout.total_seconds()
     )
-    try:
-        async with asyncio.timeout(settings.start_timeout.total_seconds()):
-            await consumer.start()
-            existing = await consumer.topics()
-    except (KafkaError, TimeoutError) as error:
-        await disconnect(consumer, within=_ABANDON_WITHIN)
-        raise BrokerUnavailable(
-            f"{settings.bootstrap_servers}: no broker answers: start it, or correct the address "
-            f"and the security settings ({error or type(error).__name__})"
-        ) from error
     if missing := sorted(set(topics) - existing):
         await disconnect(consumer, within=settings.stop_timeout.total_seconds())
         raise ConfigError(
@@ -83,6 +70,48 @@ async def connect(
             )
         )
     return consumer
+
+
+def sifting_consumer(sifter: Sifter, *, fetch_max_bytes: int, **settings: Any) -> AIOKafkaConsumer:
+    """Return a consumer of committed values that has not been started.
+
+    Args:
+        sifter: Sifts the answers to fetches as they come.
+        fetch_max_bytes: Most bytes of one answer.
+        settings: Further arguments of `AIOKafkaConsumer`.
+    """
+    consumer = AIOKafkaConsumer(
+        fetch_max_bytes=fetch_max_bytes,
+        enable_auto_commit=False,
+        isolation_level="read_committed",
+        **settings,
+    )
+    client.be_patient(consumer, _METADATA_PAUSE)
+    wire.receive_in_place(
+        consumer,
+        Buffers(largest=fetch_max_bytes + _MEBIBYTE),
+        partial(fetched.sift_answer, sifter),
+    )
+    return consumer
+
+
+async def start(consumer: AIOKafkaConsumer, servers: str, within: float) -> set[str]:
+    """Reach the brokers in so many seconds, and return the topics that there are.
+
+    Raises:
+        BrokerUnavailable: no broker answers in time; the consumer is closed.
+    """
+    try:
+        async with asyncio.timeout(within):
+            await consumer.start()
+            existing: set[str] = await consumer.topics()
+    except (KafkaError, TimeoutError) as error:
+        await disconnect(consumer, within=_ABANDON_WITHIN)
+        raise BrokerUnavailable(
+            f"{servers}: no broker answers: start it, or correct the address and the security "
+            f"settings ({error or type(error).__name__})"
+        ) from error
+    return existing
 
 
 async def disconnect(consumer: AIOKafkaConsumer, within: float) -> None:

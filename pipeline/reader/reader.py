@@ -10,6 +10,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import GroupAuthorizationFailedError, TopicAuthorizationFailedError
 
+from pipeline.ports import Sieve
 from pipeline.reader.aiokafka_parts import client, fetched
 from pipeline.reader.batch import Partition, RecordBatch
 from pipeline.reader.committing import Committer
@@ -20,7 +21,6 @@ from pipeline.reader.logs import throttle_aiokafka
 from pipeline.reader.membership import Hook, Membership, nothing
 from pipeline.reader.records import Sifted
 from pipeline.reader.settings import ReaderSettings
-from pipeline.reader.sieve import Sieve
 from pipeline.reader.sifting import Sifter
 from pipeline.reader.takeover import Phase, TakeOver
 from pipeline.reader.watch import Progress, Sight, Watch

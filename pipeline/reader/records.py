@@ -11,11 +11,10 @@ from typing import Final, NamedTuple
 import crc32c
 
 from pipeline.core.model import Position
-from pipeline.ports import Candidate, Headers
+from pipeline.ports import Candidate, Headers, Sieve
 from pipeline.reader.batch import Partition
 from pipeline.reader.compression import Bytes, Decompressor
 from pipeline.reader.malformed import Malformed
-from pipeline.reader.sieve import Sieve
 
 PREFIX_SIZE: Final = 12
 """Bytes of base offset and length, which stand before every stored batch of any format."""

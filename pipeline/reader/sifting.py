@@ -7,13 +7,12 @@ from typing import Final
 from aiokafka.record.memory_records import MemoryRecords
 
 from pipeline.core.model import Position
-from pipeline.ports import Candidate
+from pipeline.ports import Candidate, Sieve
 from pipeline.reader import records
 from pipeline.reader.batch import Partition
 from pipeline.reader.compression import Bytes, Decompressor
 from pipeline.reader.malformed import Malformed
 from pipeline.reader.records import Sifted
-from pipeline.reader.sieve import Sieve
 
 NO_END: Final = 2**63 - 1
 """An offset that no partition reaches."""

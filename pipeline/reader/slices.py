@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
-from functools import partial
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -15,16 +14,13 @@ from aiokafka.errors import (
 )
 
 from pipeline.core.errors import BrokerUnavailable
-from pipeline.reader.aiokafka_parts import client as parts
-from pipeline.reader.aiokafka_parts import fetched, wire
-from pipeline.reader.connection import METADATA_PAUSE, disconnect, refusal
-from pipeline.reader.frames import Buffers
+from pipeline.ports import Sieve
+from pipeline.reader.aiokafka_parts import fetched
+from pipeline.reader.connection import disconnect, refusal, sifting_consumer, start
 from pipeline.reader.records import Sifted
-from pipeline.reader.sieve import Sieve
 from pipeline.reader.sifting import Sifter
 
 _FETCH_BYTES: Final = 8 << 20
-_BUFFER_BYTES: Final = _FETCH_BYTES + (1 << 20)
 _SLICE_SECONDS: Final = 0.2
 _LEAVES_WITHIN: Final = 1.0
 
@@ -44,7 +40,6 @@ class SiftedSlices:
     def __init__(self, client: Mapping[str, Any], sieve: Sieve, within: timedelta) -> None:
         self._sifter = Sifter(sieve, batch_candidates=1 << 30)
         self._within = within.total_seconds()
-        self._where = client["bootstrap_servers"]
         self._received: list[Sifted] = []
         self._runner = asyncio.Runner()
         try:
@@ -90,26 +85,14 @@ class SiftedSlices:
             raise BrokerUnavailable(f"{where}: {error}: is the broker there") from error
 
     async def _started(self, client: Mapping[str, Any]) -> AIOKafkaConsumer:
-        consumer = AIOKafkaConsumer(
-            **client,
-            enable_auto_commit=False,
+        consumer = sifting_consumer(
+            self._sifter,
             auto_offset_reset="none",  # a lost offset must not pass for an end or a beginning
-            isolation_level="read_committed",
             fetch_max_bytes=_FETCH_BYTES,
             max_partition_fetch_bytes=_FETCH_BYTES,
+            **client,
         )
-        parts.be_patient(consumer, METADATA_PAUSE)
-        wire.receive_in_place(
-            consumer, Buffers(_BUFFER_BYTES), partial(fetched.sift_answer, self._sifter)
-        )
-        try:
-            async with asyncio.timeout(self._within):
-                await consumer.start()
-        except (KafkaError, TimeoutError) as error:
-            await disconnect(consumer, within=_LEAVES_WITHIN)
-            raise BrokerUnavailable(
-                f"{self._where}: no broker answers: is it there ({error or type(error).__name__})"
-            ) from error
+        await start(consumer, client["bootstrap_servers"], self._within)
         fetched.hand_on_sifted(consumer, lambda: None)
         return consumer
 

@@ -1,6 +1,6 @@
 """What the source topics still say of the time for which facts are kept."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -9,7 +9,7 @@ import structlog
 from pipeline.adapters.kafka_slice import Range, SliceReader, Values, freeze
 from pipeline.core.model import Fact, Position, Seen
 from pipeline.ports import Candidate
-from pipeline.sources.outcome import Ignored, Malformed, Record
+from pipeline.sources.outcome import Decode, Ignored, Malformed
 from pipeline.sources.sieve import Sieve
 
 _log = structlog.get_logger()
@@ -68,7 +68,7 @@ class TopicHistory:
         topics: Sequence[str],
         since_ms: int,
         sieve: Sieve,
-        decode: Callable[[bytes | None], list[Record]],
+        decode: Decode,
     ) -> None:
         self._client = client
         # One consumer for all: to find its brokers takes it a tenth of a second.

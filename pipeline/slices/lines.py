@@ -15,8 +15,7 @@ import orjson
 from pipeline.core.errors import ConfigError
 from pipeline.core.model import Position
 from pipeline.extra import needed
-from pipeline.ports import Candidate, Spots
-from pipeline.reader.sieve import Sieve
+from pipeline.ports import Candidate, Sieve, Spots
 from pipeline.slices.shard import Chunk
 
 _BLOCK: Final = 256 * 1024

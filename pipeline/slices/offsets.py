@@ -4,9 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline.adapters.kafka_slice import ANSWERS_WITHIN, Range, SliceReader
-from pipeline.ports import Candidate, Spots
+from pipeline.ports import Candidate, Sieve, Spots
 from pipeline.reader.records import Sifted
-from pipeline.reader.sieve import Sieve
 from pipeline.reader.slices import SiftedSlices
 from pipeline.security import aiokafka_of
 from pipeline.slices.shard import Chunk

@@ -4,8 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from pipeline.ports import Candidate, Spots
-from pipeline.reader.sieve import Sieve
+from pipeline.ports import Candidate, Sieve, Spots
 
 
 class Chunk(Protocol):

@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from pyperscan import BlockDatabase, Pattern, Scan
+from pipeline.sources.words import Words, compiled
 
 _PLAIN: Final = re.compile(r"[A-Za-z0-9._:-]+")
 _ESCAPED: Final = rb"\\u00(?:[4-7]|3[0-9aA]|2[dDeE])"
@@ -27,17 +27,8 @@ class Finder:
 
     def __init__(self, text: str) -> None:
         run = max(_PLAIN.findall(text), key=len, default=_EVERY_EVENT)
-        words = (rb"(?i)" + re.escape(run).encode(), _ESCAPED)
-        self._spots: list[int] = []
-        self._words = BlockDatabase(*map(Pattern, words)).build(self._spots, _noted)
+        self._words = Words(compiled(rb"(?i)" + re.escape(run).encode(), _ESCAPED))
 
     def spots(self, data: bytes | memoryview) -> Sequence[int]:
         """Return the end offset of every place where the id may be, ascending."""
-        self._spots.clear()
-        self._words.scan(data)
-        return self._spots.copy()
-
-
-def _noted(spots: list[int], _word: int, _first: int, end: int) -> Scan:
-    spots.append(end)
-    return Scan.Continue
+        return self._words.ends_in(data)

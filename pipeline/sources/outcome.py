@@ -1,5 +1,6 @@
 """What became of a record: a fact, ignored by rule, or malformed."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -53,3 +54,7 @@ class Record:
     decoded: Decoded
     unmapped_workspace: str = ""
     records: int = 1
+
+
+Decode = Callable[[bytes | None], list[Record]]
+"""Takes a value apart; every record in it has exactly one outcome."""

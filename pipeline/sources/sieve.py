@@ -17,9 +17,10 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Final
 
-from pyperscan import BlockDatabase, Pattern, Scan
+from pyperscan import BlockDatabase
 
 from pipeline.core.evidence import Matching
+from pipeline.sources.words import Words, compiled
 
 _AUDIT: Final = rb"(?s)MobileAppAss.gnment"
 _RISK: Final = rb'(?s)Ri.kLevel[\\"\s:nrtu0-9acdACD]*(?:[Hh][Ii][Gg][Hh]|[Mm][Ee][Dd][Ii][Uu][Mm])'
@@ -44,29 +45,20 @@ class Sieve:
     """
 
     def __init__(self, matching: Matching = Matching.REPAIRED) -> None:
-        self._spots: list[int] = []
-        self._look_for(matching)
+        self._matching, self._words = matching, Words(_words_of(matching))
 
     def follow(self, matching: Matching) -> None:
         """Look for the words of another matching from now on."""
         if matching is not self._matching:
-            self._look_for(matching)
+            self._matching, self._words = matching, Words(_words_of(matching))
 
     def spots(self, data: bytes | memoryview) -> Sequence[int]:
         """Return the end offset of every decisive word in the data, ascending."""
-        self._spots.clear()
-        self._all.scan(data)
-        return self._spots.copy()
+        return self._words.ends_in(data)
 
     def admits(self, value: bytes | memoryview) -> bool:
         """Tell whether a value may hold a fact; what is refused holds none."""
-        return self._first.scan(value) is Scan.Terminate
-
-    def _look_for(self, matching: Matching) -> None:
-        self._matching = matching
-        words = _compiled(matching)
-        self._all = words.build(self._spots, _noted)
-        self._first = words.build(None, _ended)
+        return self._words.occur_in(value)
 
 
 class AnySieve:
@@ -86,17 +78,7 @@ class AnySieve:
         return any(one.admits(value) for one in self._sieves)
 
 
-def _noted(spots: list[int], _word: int, _first: int, end: int) -> Scan:
-    spots.append(end)
-    return Scan.Continue
-
-
-def _ended(_context: None, _word: int, _first: int, _end: int) -> Scan:
-    return Scan.Terminate
-
-
 @cache
-def _compiled(matching: Matching) -> BlockDatabase:
+def _words_of(matching: Matching) -> BlockDatabase:
     """Compile the words of a matching, which takes 12 ms, once."""
-    words = (_AUDIT, _RISK, _GRAPH[matching], _ESCAPED_LETTER, *_BEHAVIORS)
-    return BlockDatabase(*map(Pattern, words))
+    return compiled(_AUDIT, _RISK, _GRAPH[matching], _ESCAPED_LETTER, *_BEHAVIORS)

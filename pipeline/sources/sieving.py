@@ -2,19 +2,18 @@
 
 from typing import Final
 
-from pyperscan import BlockDatabase, BlockScanner, Pattern, Scan
-
 from pipeline.sources.decode import Decoder
 from pipeline.sources.envelope import unread_records
 from pipeline.sources.outcome import Ignored, Record, Why
 from pipeline.sources.sieve import Sieve
+from pipeline.sources.words import Words, compiled
 
 _OBJECT: Final = ord("{")
-_TABLE: Final = BlockDatabase(
-    Pattern(rb'(?i)"AdvancedHunting-(?:IdentityInfo|BehaviorEntities|GraphAPIAuditEvents)"'),
-    Pattern(rb'(?i)"MicrosoftGraphActivityLogs"'),
+_TABLE: Final = compiled(
+    rb'(?i)"AdvancedHunting-(?:IdentityInfo|BehaviorEntities|GraphAPIAuditEvents)"',
+    rb'(?i)"MicrosoftGraphActivityLogs"',
 )
-_TEXT: Final = BlockDatabase(Pattern(rb'"properties"\s*:\s*"'))
+_TEXT: Final = compiled(rb'"properties"\s*:\s*"')
 """A record of such a table whose properties are a text may be malformed for that alone."""
 
 _REST: Final = Ignored(Why.NO_DECISIVE_WORD)
@@ -33,7 +32,7 @@ class SievingDecoder:
     def __init__(self, decode: Decoder) -> None:
         self._decode = decode
         self._sieve = Sieve(decode.matching)
-        self._table, self._text = (words.build(None, _ended) for words in (_TABLE, _TEXT))
+        self._table, self._text = Words(_TABLE), Words(_TEXT)
 
     def __call__(self, value: bytes | None) -> list[Record]:
         """Take a value apart; the records returned stand for all of it."""
@@ -52,12 +51,4 @@ class SievingDecoder:
         return [*opened, Record(None, _REST, records=rest)] if rest else opened
 
     def _may_be_text(self, data: bytes | memoryview) -> bool:
-        return _holds(self._table, data) and _holds(self._text, data)
-
-
-def _holds(words: BlockScanner, data: bytes | memoryview) -> bool:
-    return words.scan(data) is Scan.Terminate
-
-
-def _ended(_context: None, _word: int, _first: int, _end: int) -> Scan:
-    return Scan.Terminate
+        return self._table.occur_in(data) and self._text.occur_in(data)

@@ -24,12 +24,9 @@ from pipeline.ports import (
     Ready,
     RequestSink,
 )
-from pipeline.sources.outcome import Ignored, Malformed, Record
+from pipeline.sources.outcome import Decode, Ignored, Malformed, Record
 from pipeline.stages.counts import ObserveCounts
 from pipeline.stages.seldom import Seldom
-
-Decode = Callable[[bytes | None], list[Record]]
-"""Takes a value apart into its records."""
 
 _LETTERS_A_VALUE: Final = 16
 _LETTER_BYTES_A_VALUE: Final = 4 * 1024 * 1024

@@ -15,12 +15,12 @@ from pipeline.adapters.redis_reaches import RedisReaches
 from pipeline.config import Settings
 from pipeline.core.errors import StoreRefuses, StoreUnavailable
 from pipeline.core.event_time import TICKS_PER_SECOND
+from pipeline.ports import Sieve
 from pipeline.reader.batch import Partition
 from pipeline.reader.lease import boot_clock
 from pipeline.reader.membership import Hook, nothing
 from pipeline.reader.reader import Reader
 from pipeline.reader.settings import ReaderSettings
-from pipeline.reader.sieve import Sieve
 from pipeline.wiring import Parts, clock
 from pipeline.worker.agents import evaluating, observing
 from pipeline.worker.app import add_agent, make_app

@@ -162,8 +162,7 @@ def test_all_but_the_data_is_passed_on() -> None:
 
 
 @pytest.mark.parametrize("size", [SMALL, 1 << 20, 3 << 20])
-def test_a_frame_is_seen_where_it_lies_and_never_copied_but_once(size: int) -> None:
-    """A view of the buffer, not bytes: what is taken after it may lie there, too."""
+def test_a_frame_is_shown_as_a_view_of_the_buffer(size: int) -> None:
     seen: list[Sequence[object]] = []
     buffers = Buffers(largest=1 << 22)
     receiver = Receiver(buffers, lambda frame: seen.append(type(frame).mro()), print, Beside())

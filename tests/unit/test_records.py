@@ -10,13 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.core.model import Position
-from pipeline.ports import Candidate
+from pipeline.ports import Candidate, Sieve
 from pipeline.reader import records
 from pipeline.reader.batch import Partition
 from pipeline.reader.compression import Decompressor
 from pipeline.reader.malformed import Malformed
 from pipeline.reader.records import Sifted
-from pipeline.reader.sieve import Sieve
 
 HERE = Partition("t", 3)
 NEEDLE = b"needle"
@@ -225,6 +224,24 @@ def test_an_unknown_compression_is_malformed() -> None:
 
     with pytest.raises(Malformed, match="compression 5"):
         sift(batch)
+
+
+@pytest.mark.parametrize("codec", [1, 2, 3, 4])
+def test_what_was_not_compressed_so_is_malformed(codec: int) -> None:
+    batch = with_attributes(a_batch([a_value(b"x" * 100)]), codec)
+
+    with pytest.raises(Malformed, match=f"compression {codec}"):
+        sift(batch)
+
+
+@pytest.mark.parametrize("codec", [1, 2, 3, 4])
+def test_batches_of_any_size_are_decompressed_one_after_another(codec: int) -> None:
+    sizes = [10, 3 << 20, 20 << 20, 3 << 20, 10]  # within the buffer, beyond it, beyond its bound
+    batches = [a_batch([a_value(b"%d" % size + b"." * size)], codec=codec) for size in sizes]
+
+    found = [sift(batch).candidates[0].value for batch in batches]
+
+    assert found == [b"%d" % size + b"." * size for size in sizes]
 
 
 @pytest.mark.parametrize(("kind", "aborts"), [(0, True), (1, False)])
