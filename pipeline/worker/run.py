@@ -8,7 +8,7 @@ import structlog
 
 from pipeline.config import Settings
 from pipeline.wiring import Parts, worker_parts
-from pipeline.worker.memory import collect_seldom, keep_freed_memory
+from pipeline.worker.memory import collect_seldom
 from pipeline.worker.watchdog import end_hard_after
 from pipeline.worker.worker import Worker
 
@@ -25,7 +25,6 @@ def run_worker(settings: Settings) -> None:
         Unreachable: the broker or the store does not answer at the start.
         Stuck: something stood still.
     """
-    keep_freed_memory()
     hung_up = asyncio.Event()
     # Before the policy is read, so that a change of it is not missed.
     signal.signal(signal.SIGHUP, lambda *_: hung_up.set())

@@ -7,33 +7,21 @@ decoder hands over the bytes as they are, and it logs nothing.
 
 import asyncio
 import sys
-import time
 from typing import Any
 
 from faststream.confluent import KafkaBroker
 
-from .measure import own_cpu
-from .needle import hits_in
-from .result import WARM_UP, Used, hand_over
+from .needle import Guest
 
 
 async def main() -> None:
     servers, topic, group, records, form = sys.argv[1:]
     broker = KafkaBroker(servers, logger=None)
     done = asyncio.Event()
-    hits = seen = 0
-    began = Used(0.0, 0.0)
-    last = WARM_UP + int(records)
+    guest = Guest(int(records))
 
     def test(value: bytes) -> None:
-        nonlocal began, hits, seen
-        seen += 1
-        hits += hits_in(value)
-        if seen == WARM_UP:
-            began, hits = Used(own_cpu(), time.perf_counter()), 0
-        elif seen == last:
-            ended = Used(own_cpu(), time.perf_counter())
-            hand_over(began, ended, records=int(records), hits=hits)
+        if guest.take(value):
             done.set()
 
     async def one(value: bytes) -> None:

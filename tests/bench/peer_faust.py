@@ -8,14 +8,11 @@ import asyncio
 import logging
 import sys
 import tempfile
-import time
 from typing import Any
 
 import faust
 
-from .measure import own_cpu
-from .needle import hits_in
-from .result import WARM_UP, Used, hand_over
+from .needle import Guest
 
 
 async def main() -> None:
@@ -36,16 +33,9 @@ async def main() -> None:
         audit = app.topic(topic, value_type=bytes, value_serializer="raw")
 
         async def agent(values: Any) -> None:
-            hits = seen = 0
-            began = Used(0.0, 0.0)
+            guest = Guest(int(records))
             async for value in values:
-                seen += 1
-                hits += hits_in(value)
-                if seen == WARM_UP:
-                    began, hits = Used(own_cpu(), time.perf_counter()), 0
-                elif seen == WARM_UP + int(records):
-                    ended = Used(own_cpu(), time.perf_counter())
-                    hand_over(began, ended, records=int(records), hits=hits)
+                if guest.take(value):
                     done.set()
 
         app.agent(audit, name="audit")(agent)

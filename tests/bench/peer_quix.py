@@ -7,13 +7,10 @@ help it.
 
 import sys
 import tempfile
-import time
 
 from quixstreams import Application
 
-from .measure import own_cpu
-from .needle import hits_in
-from .result import WARM_UP, Used, hand_over
+from .needle import Guest
 
 
 def main() -> None:
@@ -28,19 +25,10 @@ def main() -> None:
             state_dir=folder,
             loglevel="ERROR",
         )
-        hits = seen = 0
-        began = Used(0.0, 0.0)
-        last = WARM_UP + int(records)
+        guest = Guest(int(records))
 
         def test(value: bytes) -> None:
-            nonlocal began, hits, seen
-            seen += 1
-            hits += hits_in(value)
-            if seen == WARM_UP:
-                began, hits = Used(own_cpu(), time.perf_counter()), 0
-            elif seen == last:
-                ended = Used(own_cpu(), time.perf_counter())
-                hand_over(began, ended, records=int(records), hits=hits)
+            if guest.take(value):
                 app.stop()
 
         audit = app.topic(topic, key_deserializer="bytes", value_deserializer="bytes")
