@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 from builders import audit_properties, audit_record, hunting_record, identity_row
-from redis.asyncio import Connection, ConnectionPool, Redis
+from redis.asyncio import Connection, ConnectionPool
 from stages import Counts, always
 
 from pipeline.adapters.memory_alerts import MemoryDeadLetters, MemoryRequests
 from pipeline.adapters.redis_facts import RedisFacts
+from pipeline.adapters.redis_quick import QuickRedis
 from pipeline.core.model import Position
 from pipeline.core.window import Windows
 from pipeline.localstack import Addresses
@@ -54,7 +55,7 @@ def test_a_batch_of_any_size_takes_at_most_four_round_trips(
             await super().send_packed_command(*args, **settings)
 
     pool = ConnectionPool.from_url(stack.redis_url, connection_class=Counting, protocol=2)
-    facts = RedisFacts(Redis.from_pool(pool), namespace, WINDOWS)
+    facts = RedisFacts(QuickRedis.from_pool(pool), namespace, WINDOWS)
     requests = MemoryRequests()
     observe = Observe(
         facts=facts,
